@@ -1,0 +1,1 @@
+"""One folder per system. Found by name; nothing imports from here."""

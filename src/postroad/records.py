@@ -1,0 +1,136 @@
+"""The values that travel between a connector and the engine, and the naming and key rules (design section 5).
+
+Arrow is the only form of records. Business columns come first; the reserved columns, which begin with an
+underscore, are ours: a source yields `_op` and `_changed_at`, the lake adds `_version` and `_run`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+UPSERT = "upsert"
+DELETE = "delete"
+
+OP = pa.field("_op", pa.string(), nullable=False)
+CHANGED_AT = pa.field("_changed_at", pa.timestamp("us", "UTC"))
+VERSION = pa.field("_version", pa.int64(), nullable=False)
+RUN = pa.field("_run", pa.string(), nullable=False)
+AMBIGUOUS = pa.field("_ambiguous", pa.map_(pa.string(), pa.string()))
+MONEY = pa.decimal128(38, 9)
+
+Json = Any
+
+
+@dataclass(frozen=True)
+class Entity:
+    """One kind of record as the remote system knows it. `schema` holds the business columns only."""
+
+    name: str
+    key: tuple[str, ...]
+    schema: pa.Schema
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What is fetched together under one cursor: the walk of one entity, or the changes of many."""
+
+    name: str
+    entities: tuple[Entity, ...]
+    kind: Literal["walk", "changes"]
+
+    def entity(self, name: str) -> Entity:
+        """The entity of that name; KeyError if the feed has none."""
+        return next(entity for entity in self.entities if entity.name == name)
+
+
+@dataclass(frozen=True)
+class Want:
+    """What `fetch` is asked for: everything since `cursor` (None: from the start), for these entities only.
+
+    `newest` is passed for an entity whose position is to be taken anew by leaving it out of the cursor.
+    """
+
+    cursor: Json = None
+    entities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Payload:
+    """Raw bytes as received, and the cursor after them.
+
+    `body=None` lands nothing and only moves the cursor. `entities` names the entities that hold rows here.
+    `closes` says that this page ends the walk of `scope`. `meta` holds the request facts that `parse` needs,
+    JSON values only, never a secret.
+    """
+
+    body: bytes | None
+    cursor: Json
+    identifier: str = ""
+    entities: tuple[str, ...] = ()
+    meta: Mapping[str, Json] = field(default_factory=dict)
+    scope: str = "all"
+    closes: bool = False
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One row that could not be read: its position in the payload, its key (None: unreadable), why, and its raw text."""
+
+    row: int
+    key: str | None
+    cause: str
+    sentence: str
+    raw: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The accepted and refused rows of one entity in one payload.
+
+    `records` has the entity's business columns, `_op` and `_changed_at`, in the order of the payload
+    (a key may recur: the last one wins), and `_ambiguous` where the entity has local times.
+    """
+
+    entity: str
+    records: pa.RecordBatch
+    refusals: Sequence[Refusal] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """One named step of a connection check."""
+
+    step: str
+    ok: bool
+    sentence: str = ""
+
+
+def key_text(values: Iterable[object]) -> str:
+    """The canonical text of a key: a JSON array of its fields, without spaces, `["se01","V-1042"]`."""
+    return json.dumps(list(values), ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def key_texts(records: pa.RecordBatch | pa.Table, key: Sequence[str]) -> list[str]:
+    """The canonical key text of each row. Loops over rows: for the few rows that are reported, not for all."""
+    columns = [records.column(name).to_pylist() for name in key]
+    return [key_text(values) for values in zip(*columns, strict=True)]
+
+
+def column_name(path: Sequence[str]) -> str:
+    """The column of a nested source field: its path joined by `_`, characters that Spark or Delta refuse replaced.
+
+    `("employee", "dbId")` is `employee_dbId`. Two paths with one name are a ConfigError of whoever declares them.
+    """
+    return re.sub(r"[^0-9A-Za-z_À-ɏ]", "_", "_".join(path))
+
+
+def stored_schema(business: pa.Schema, *, ops: bool) -> pa.Schema:
+    """The schema of a dataset's `changes` (with `_op`) or `tables` (without)."""
+    reserved = [OP] if ops else []
+    return pa.schema([*business, *reserved, CHANGED_AT, AMBIGUOUS, VERSION, RUN])

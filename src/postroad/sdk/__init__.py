@@ -1,0 +1,1 @@
+"""All that a connector may import, besides the values in `postroad.records` and `postroad.errors`."""

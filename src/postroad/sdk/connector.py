@@ -1,0 +1,86 @@
+"""The one page of protocol between the engine and a connector (design section 5).
+
+`fetch` is the only call with an effect on the remote system; `parse` is pure, so that what landed can be read again
+without the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from postroad.records import Check, Feed, Payload, Rows, Want
+
+
+class Budget(Protocol):
+    """The calls that one tenant allows, shared by everybody who calls it."""
+
+    def take(self, name: str, per: float, most: int) -> float:
+        """Take one call of at most `most` in `per` seconds from the budget `name`; the seconds to wait before making it."""
+        ...
+
+    def count(self, name: str, month: str) -> int:
+        """Count one call in that calendar month (`2026-11`); how many there are now."""
+        ...
+
+
+class Source(Protocol):
+    """The reading half of a connector, opened for one connection by `Connector.source`."""
+
+    def check(self) -> Iterator[Check]:
+        """Named steps from resolving the host to reading one row; stops at the first that fails."""
+        ...
+
+    def discover(self) -> Iterator[Feed]:
+        """The feeds of this connection. Called once per run; makes no call to the remote system."""
+        ...
+
+    def fetch(self, feed: Feed, want: Want) -> Iterator[Payload]:
+        """Yield what follows `want.cursor`, oldest first, and return at the head.
+
+        `next()` is called only after the previous payload and its cursor are durable; called again with the last
+        durable cursor after any crash. No threads, sleeps or retries in here: the SDK's client does those.
+        Raises CursorExpiredError, EntitiesFailedError (after everything good was yielded), ThrottledError, AuthError,
+        TransientError, RemoteError.
+        """
+        ...
+
+    def parse(self, feed: Feed, payload: Payload) -> Iterator[Rows]:
+        """The rows of a landed payload, entity by entity. Pure: no network, no clock, no state."""
+        ...
+
+    def forecast(self, feed: Feed) -> str | None:
+        """One sentence on the calls and time that a full refresh costs, if that can be told cheaply; makes at most one call."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the engine gives to a source: the shared budget and the clock (seconds since 1970)."""
+
+    budget: Budget
+    clock: Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Connector:
+    """What a connector's package registers as `connector`.
+
+    `settings` are the pydantic models of a connection in postroad.yaml; fields of type `pydantic.SecretStr` are secrets.
+    `entities` are the entity names that a flow may name. `simulator` is the entry point of `postroad simulate`:
+    a function that takes a typer-free list of arguments. `example` maps file names of an example project to their text.
+    """
+
+    name: str
+    settings: type[BaseModel]
+    entities: tuple[str, ...]
+    source: Callable[[Any, Tools], Source] | None = None
+    simulator: Callable[[list[str]], None] | None = None
+    example: Mapping[str, str] = field(default_factory=dict)

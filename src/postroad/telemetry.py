@@ -1,0 +1,59 @@
+"""Every event and every durable point by name.
+
+A *durable point* is passed right after something became durable: a file was fsynced, a Delta commit was made, a
+database transaction committed. Whoever opens an App may watch the points; the crash tests do so to stop the process
+at each of them. Stages are named so that a watcher can tell what a run was doing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """What a run is doing; written to the log when it begins."""
+
+    FETCH = "fetch"
+    LAND = "land"
+    NORMALISE = "normalise"
+    STAGE = "stage"
+    CLOSE = "close"
+    MATERIALISE = "materialise"
+
+
+class Point(StrEnum):
+    """The durable points, in the order in which a record passes them."""
+
+    RUN_CLAIMED = "run claimed"
+    RUN_RENEWED = "run's lease renewed"
+    RUN_ENDED = "run ended"
+    BUDGET_TAKEN = "budget taken"
+    REFRESH_DUE = "refresh marked as due"
+    WALK_BEGUN = "walk begun"
+    PAYLOAD_FILE = "payload file written"
+    PAYLOAD_ROW = "payload row committed"
+    HEAD_REACHED = "head of the changes reached"
+    LEASE_TAKEN = "dataset lease taken"
+    LEASE_ENDED = "dataset lease ended"
+    VERSION_TAKEN = "version allocated"
+    REJECTED_FILE = "rejected rows written"
+    REJECTED_ROWS = "rejections committed"
+    STAGED_FILE = "staged file written"
+    STAGED_ROW = "staged file listed"
+    CHANGES_FILE = "changes file written"
+    CHANGES_COMMIT = "changes committed"
+    CLOSE_MOVED = "full sync moved to its names"
+    CLOSE_PARKED = "close parked"
+    CLOSE_DONE = "walk closed"
+    FILES_LISTED = "files listed"
+    FILES_DROPPED = "files dropped"
+    TABLE_FILE = "table file written"
+    TABLE_COMMIT = "table committed"
+
+
+Watcher = Callable[[Point], None]
+
+
+def unwatched(_point: Point) -> None:
+    """The watcher of an App that nobody watches."""
