@@ -73,7 +73,7 @@ class Tools:
 class Connector:
     """What a connector's package registers as `connector`.
 
-    `settings` are the pydantic models of a connection in postroad.yaml; fields of type `pydantic.SecretStr` are secrets.
+    `settings` is the pydantic model of a connection in postroad.yaml; its secrets are of type `postroad.sdk.secrets.Secret`.
     `entities` are the entity names that a flow may name. `simulator` is the entry point of `postroad simulate`:
     a function that takes a typer-free list of arguments. `example` maps file names of an example project to their text.
     """
