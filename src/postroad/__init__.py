@@ -1,0 +1,1 @@
+"""Carries business records between ERP/CRM systems and the applications that need them."""
