@@ -43,8 +43,10 @@ class Secret:
 
     def __eq__(self, other: object) -> bool:
         """Two references are equal by name, two literals by value."""
-        if not isinstance(other, Secret) or self.reference != other.reference:
-            return NotImplemented if not isinstance(other, Secret) else False
+        if not isinstance(other, Secret):
+            return NotImplemented
+        if self.reference != other.reference:
+            return False
         return bool(self.reference) or self.reveal() == other.reveal()
 
     def __hash__(self) -> int:

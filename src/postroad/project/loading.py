@@ -1,0 +1,189 @@
+"""Reads a project folder into a Project, or tells every mistake in it at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from postroad.errors import ConfigError
+from postroad.project.model import Connection, Project, Sync
+from postroad.project.nodes import Node, Notes, Spot, merge
+from postroad.project.problems import near, note_errors, one_of, secret_paths
+from postroad.project.reading import MOST_BYTES, read_yaml
+from postroad.project.shape import FlowShape, ProjectShape
+from postroad.project.variables import Filler
+from postroad.sdk import registry
+from postroad.sdk.connector import Connector
+
+ROOT = "postroad.yaml"
+FLOWS = "flows"
+ENVIRONMENTS = "environments"
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_project(folder: Path, environment: str | None = None) -> Project:
+    """The project in the folder under that environment; ConfigError with all its mistakes."""
+    notes = Notes()
+    project = _Loader(folder.absolute(), environment, notes).project()
+    if notes.mistakes or project is None:
+        raise ConfigError(mistakes=sorted(notes.mistakes, key=lambda at: (at.file, at.line, at.column)))
+    return project
+
+
+class _Loader:
+    """Loads one project; what is wrong goes into the notes and loading goes on, to find the rest."""
+
+    def __init__(self, folder: Path, environment: str | None, notes: Notes) -> None:
+        self.folder, self.environment, self.notes = folder, environment, notes
+        self.digest = hashlib.sha256()
+        self.filler = Filler(folder, notes)
+        self.entities: dict[str, tuple[str, ...] | None] = {}
+        self.synced: dict[tuple[str, str], Spot] = {}
+
+    def project(self) -> Project | None:
+        """The project, or something unfit for use if there are mistakes."""
+        root = self.root()
+        if root is None:
+            return None
+        shape, connections = self.validated(ProjectShape, root), self.connections(root.child("connections"))
+        syncs = tuple(self.syncs())
+        if self.notes.mistakes or shape is None:
+            return None
+        return Project(
+            name=shape.project,
+            folder=self.folder,
+            environment=self.environment,
+            lake=shape.lake,
+            database=shape.database,
+            connections=connections,
+            syncs=syncs,
+            protected=shape.protected,
+            warnings=tuple(self.notes.warnings),
+            secrets=tuple(self.filler.secrets),
+            fingerprint=self.digest.hexdigest(),
+        )
+
+    def root(self) -> Node | None:
+        """postroad.yaml with the environment's overlay merged in and variables filled."""
+        if not (self.folder / ROOT).is_file():
+            self.notes.mistake(Spot(ROOT), "no-project", f"no {ROOT} in {self.folder}", "postroad init writes one")
+            return None
+        base = self.read(ROOT)
+        overlay = self.overlay() if self.environment is not None else None
+        if base is None:
+            return None
+        return self.filler.fill(merge(base, overlay) if overlay else base)
+
+    def read(self, name: str) -> Node | None:
+        try:
+            with (self.folder / name).open("rb") as file:
+                raw = file.read(MOST_BYTES + 1)
+        except OSError as error:
+            self.notes.mistake(Spot(name), "unreadable", f"the file cannot be read: {error.strerror}")
+            return None
+        self.digest.update(f"{name}\n".encode() + hashlib.sha256(raw).digest())
+        return read_yaml(raw, name, self.notes)
+
+    def overlay(self) -> Node | None:
+        names = [path.stem for path in self.files(ENVIRONMENTS)]
+        if self.environment in names:
+            return self.read(f"{ENVIRONMENTS}/{self.environment}.yaml")
+        sentence = f"no environment '{self.environment}'; there are: {one_of(names)}"
+        self.notes.mistake(Spot(ENVIRONMENTS), "unknown-environment", sentence, near(str(self.environment), names))
+        return None
+
+    def files(self, folder: str) -> list[Path]:
+        """The folder's YAML files, sorted; one with the other ending would be overlooked, so it is warned of."""
+        for path in sorted((self.folder / folder).glob("*.yml")):
+            self.notes.warning(Spot(f"{folder}/{path.name}"), "ignored-file", "the file is not read", "name it .yaml")
+        return sorted(path for path in (self.folder / folder).glob("*.yaml") if path.is_file())
+
+    def validated(self, model: type[Model], node: Node, prefix: str = "") -> Model | None:
+        try:
+            return model.model_validate(node.plain())
+        except ValidationError as error:
+            note_errors(error, model, node, self.notes, prefix)
+            return None
+
+    def connections(self, node: Node | None) -> dict[str, Connection]:
+        """The connections whose settings their connectors accept."""
+        found = {}
+        for name, child in (node.value if node and isinstance(node.value, dict) else {}).items():
+            self.entities[name] = None
+            connector = self.connector(child.child("connector"))
+            if connector is not None:
+                self.entities[name] = connector.entities
+                settings = self.settings(connector, name, child)
+                if settings is not None:
+                    found[name] = Connection(name, connector.name, settings)
+        return found
+
+    def connector(self, node: Node | None) -> Connector | None:
+        """The connector of that name; a missing or mistyped name is told by the shape."""
+        if node is None or not isinstance(node.value, str):
+            return None
+        names = registry.connector_names()
+        if node.value not in names:
+            sentence = f"no connector '{node.value}'; there are: {one_of(names)}"
+            self.notes.mistake(node.spot, "unknown-connector", sentence, near(node.value, names))
+            return None
+        try:
+            return registry.load_connector(node.value)
+        except ConfigError as error:
+            self.notes.mistake(node.spot, "broken-connector", str(error))
+            return None
+
+    def settings(self, connector: Connector, name: str, node: Node) -> BaseModel | None:
+        """The connection's settings; everything that stands there except `connector` is the connector's."""
+        own = replace(node, value={key: child for key, child in node.value.items() if key != "connector"})
+        settings = self.validated(connector.settings, own, f"connections.{name}")
+        for path in secret_paths(settings) if settings else ():
+            target = own.at(path)
+            if isinstance(target.value, str) and target.literal:
+                sentence = f"connections.{name}.{'.'.join(map(str, path))} holds the secret itself"
+                self.notes.warning(target.spot, "literal-secret", sentence, "write secret://NAME and put it in .env")
+        return settings
+
+    def syncs(self) -> Iterator[Sync]:
+        """The syncs of all flows, in the order of files and lines."""
+        for path in self.files(FLOWS):
+            raw = self.read(f"{FLOWS}/{path.name}")
+            if raw is None:
+                continue
+            node = self.filler.fill(raw)
+            flow = self.validated(FlowShape, node)
+            self.check_names(node.child("sync"))
+            for sync in flow.sync if flow else ():
+                yield Sync(sync.connection, tuple(sync.entities), sync.max_deletes)
+
+    def check_names(self, node: Node | None) -> None:
+        """Note connections and entities that do not exist, and entities that are synced twice."""
+        for sync in node.value if node and isinstance(node.value, list) else ():
+            source, entities = sync.child("from"), sync.child("entities")
+            if source is None or not isinstance(source.value, str):
+                continue
+            if source.value not in self.entities:
+                sentence = f"no connection '{source.value}'; there are: {one_of(self.entities)}"
+                self.notes.mistake(source.spot, "unknown-connection", sentence, near(source.value, self.entities))
+                continue
+            for entity in entities.value if entities and isinstance(entities.value, list) else ():
+                self.check_entity(source.value, entity)
+
+    def check_entity(self, connection: str, node: Node) -> None:
+        known, entity = self.entities[connection], node.value
+        if known is None or not isinstance(entity, str):
+            return
+        if entity not in known:
+            sentence = f"connection '{connection}' has no entity '{entity}'; there are: {one_of(known)}"
+            self.notes.mistake(node.spot, "unknown-entity", sentence, near(entity, known))
+            return None
+        first = self.synced.setdefault((connection, entity), node.spot)
+        if first != node.spot:
+            sentence = f"{connection}.{entity} is synced already, in {first.file} on line {first.line}"
+            self.notes.mistake(node.spot, "repeated-entity", sentence)

@@ -1,0 +1,95 @@
+"""What a project is, read from a folder or built in Python: connections, and what is synced from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from postroad.errors import ConfigError, Mistake
+from postroad.project.variables import SecretReference
+
+LAKE = "./lake"
+DATABASE = "sqlite:///postroad.db"
+SQLITE = "sqlite:///"
+POSTGRESQL = "postgresql://"
+
+
+@dataclass(frozen=True)
+class MaxDeletes:
+    """How many deletes a close may make before a person is asked: the greater of `rows` and `percent` of the scope."""
+
+    rows: int = 100
+    percent: float = 10
+
+    def of(self, scope_rows: int) -> int:
+        """The most deletes for a scope that has so many rows."""
+        return max(self.rows, int(scope_rows * self.percent / 100))
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A configured remote system. `settings` is an instance of its connector's settings model."""
+
+    name: str
+    connector: str
+    settings: BaseModel
+
+
+@dataclass(frozen=True)
+class Sync:
+    """These entities of one connection are kept in step in the lake."""
+
+    connection: str
+    entities: tuple[str, ...]
+    max_deletes: MaxDeletes = MaxDeletes()
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project in one environment. `lake` and `database` are as written; the properties are what to open.
+
+    `fingerprint` is a digest of the files it was read from, without `.env` and secrets. `warnings` are what reading
+    found dubious. The database's URL may hold a password and is not shown.
+    """
+
+    name: str
+    folder: Path
+    environment: str | None = None
+    lake: str = LAKE
+    database: str = field(default=DATABASE, repr=False)
+    connections: Mapping[str, Connection] = field(default_factory=dict)
+    syncs: tuple[Sync, ...] = ()
+    protected: bool = False
+    warnings: tuple[Mistake, ...] = ()
+    secrets: tuple[SecretReference, ...] = ()
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        for sync in self.syncs:
+            if sync.connection not in self.connections:
+                raise ConfigError(f"a sync from '{sync.connection}', which is no connection of project '{self.name}'")
+
+    @property
+    def lake_folder(self) -> Path:
+        """The lake's folder, absolute."""
+        return (self.folder / self.lake).resolve()
+
+    @property
+    def database_file(self) -> Path | None:
+        """The SQLite file, absolute; None on PostgreSQL."""
+        if not self.database.startswith(SQLITE):
+            return None
+        return (self.folder / self.database.removeprefix(SQLITE)).resolve()
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL with an absolute SQLite path; may hold a password."""
+        return f"{SQLITE}{self.database_file}" if self.database_file else self.database
+
+    def settings(self, connection: str) -> Any:
+        """The settings of that connection."""
+        return self.connections[connection].settings

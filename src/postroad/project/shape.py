@@ -1,0 +1,96 @@
+"""The shape of the project's files, as pydantic models: what may be written, its defaults, and its descriptions."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic.functional_validators import BeforeValidator
+from pydantic.json_schema import WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from postroad.project.model import DATABASE, LAKE, POSTGRESQL, SQLITE, MaxDeletes
+
+# Names become folder and table names: the letters that every file system, Spark and SQL take unquoted.
+NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
+Name = Annotated[str, StringConstraints(pattern=NAME, max_length=64)]
+
+
+def _max_deletes(value: object) -> object:
+    percent = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value) if isinstance(value, str) else None
+    if percent and float(percent[1]) <= 100:
+        return MaxDeletes(rows=0, percent=float(percent[1]))
+    if isinstance(value, str) and value.isdecimal() and len(value) < 19:
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return MaxDeletes(rows=value, percent=0)
+    raise PydanticCustomError("max_deletes", "must be a number of rows, or a share such as 10% of at most 100%")
+
+
+Deletes = Annotated[
+    MaxDeletes,
+    BeforeValidator(_max_deletes),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}]}),
+]
+
+
+class Shape(BaseModel):
+    """A file or part of one; unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class ConnectionShape(Shape):
+    """A configured remote system: its connector, and the settings that this connector documents."""
+
+    model_config = ConfigDict(extra="allow")
+    connector: str = Field(description="The kind of system.")
+
+
+class ProjectShape(Shape):
+    """postroad.yaml, with an environment's overlay merged in."""
+
+    project: Name = Field(description="The project's name.")
+    lake: str = Field(LAKE, min_length=1, description="The folder of the data lake, relative to the project's.")
+    database: str = Field(DATABASE, description="The tracking database: sqlite:///FILE or postgresql://…")
+    connections: dict[Name, ConnectionShape] = Field(default_factory=dict, description="The remote systems, by name.")
+    protected: bool = Field(False, description="Ask a person before any write-back.")
+
+    @field_validator("lake")
+    @classmethod
+    def _local(cls, lake: str) -> str:
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", lake):
+            raise PydanticCustomError("lake", "must be a local folder: this version writes to local disk only")
+        return lake
+
+    @field_validator("database")
+    @classmethod
+    def _known(cls, database: str) -> str:
+        if not re.match(f"{SQLITE}[^?]+$|{POSTGRESQL}.", database):
+            raise PydanticCustomError("database", "must be sqlite:///FILE or postgresql://…")
+        return database
+
+
+class SyncShape(Shape):
+    """Entities of one connection that are kept in step in the lake."""
+
+    connection: str = Field(alias="from", description="The connection to read from.")
+    entities: list[str] = Field(min_length=1, description="The entities to sync, by their remote names.")
+    max_deletes: Deletes = Field(MaxDeletes(), description="Park a close that deletes more: rows, or a share as 10%.")
+
+
+class FlowShape(Shape):
+    """One file of flows/."""
+
+    sync: list[SyncShape] = Field(default_factory=list, description="What is read into the lake.")
+
+
+class EnvironmentShape(Shape):
+    """environments/NAME.yaml: overlays postroad.yaml key by key. For the published schema; the merge is validated."""
+
+    project: Name | None = None
+    lake: str | None = None
+    database: str | None = None
+    connections: dict[Name, dict[str, Any]] | None = None
+    protected: bool | None = None

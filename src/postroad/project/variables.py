@@ -1,0 +1,152 @@
+"""Fills `$VAR` and `secret://NAME` into a project's nodes from the environment, `.env` and the `secrets` folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from postroad.errors import ConfigError, Mistake
+from postroad.project.nodes import Node, Notes, Spot
+from postroad.sdk.secrets import Secret
+
+DOTENV = ".env"
+VARIABLE = re.compile(
+    r"\$(?:(?P<dollar>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?P<default>:-[^}]*)?\})?", re.A
+)
+SECRET = re.compile(r"secret://(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)")
+LINE = re.compile(
+    r"""\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*
+    (?:'(?P<single>[^']*)' | "(?P<double>(?:[^"\\]|\\.)*)" | (?P<bare>(?:[^\s'"\#] (?:(?!\s\#).)*)?))
+    \s*(?:\#.*)?""",
+    re.X | re.A,
+)
+
+
+def read_dotenv(folder: Path, notes: Notes | None = None) -> dict[str, str]:
+    """The variables of the folder's `.env`: `NAME=value`, quotes and `# comments` as shells have them, no expansion."""
+    try:
+        lines = (folder / DOTENV).read_text("utf-8-sig").splitlines()
+    except FileNotFoundError:
+        return {}
+    except UnicodeDecodeError:
+        lines = []
+        if notes:
+            notes.mistake(Spot(DOTENV), "bad-env", "the file is not UTF-8")
+    found = {}
+    for number, line in enumerate(lines, 1):
+        match = LINE.fullmatch(line)
+        if match:
+            found[match["name"]] = _unquoted(match)
+        elif notes and line.strip() and not line.lstrip().startswith("#"):
+            notes.mistake(Spot(DOTENV, number), "bad-env", "the line is not NAME=value")
+    return found
+
+
+def _unquoted(match: re.Match[str]) -> str:
+    if match["double"] is not None:
+        return re.sub(r"\\(.)", lambda escape: {"n": "\n", "t": "\t"}.get(escape[1], escape[1]), match["double"])
+    return match["single"] if match["single"] is not None else match["bare"].rstrip()
+
+
+@dataclass(frozen=True)
+class SecretReference:
+    """A `secret://NAME` of a project: where it stands, and how it is found: environment, `.env`, `secrets/NAME`."""
+
+    name: str
+    folder: Path
+    spot: Spot
+
+    @property
+    def file(self) -> Path:
+        """The file that may hold it."""
+        return self.folder / "secrets" / self.name
+
+    def reveal(self) -> str:
+        """The value now; ConfigError with code `missing-secret` that lists the places looked in."""
+        value, trail = self._look()
+        if value is None:
+            sentence = f"no value for secret://{self.name}; looked in: {', '.join(trail)}"
+            spot = self.spot
+            raise ConfigError(mistakes=[Mistake(spot.file, spot.line, spot.column, "missing-secret", sentence)])
+        return value
+
+    def looked(self) -> tuple[bool, list[str]]:
+        """Whether it is found, and the places looked in; the last one holds it."""
+        value, trail = self._look()
+        return value is not None, trail
+
+    def readable_by_all(self) -> bool:
+        """Whether it is in a file that everybody on this machine may read."""
+        return os.name == "posix" and self.file.is_file() and bool(self.file.stat().st_mode & stat.S_IROTH)
+
+    def _look(self) -> tuple[str | None, list[str]]:
+        trail = [f"environment variable {self.name}"]
+        if value := os.environ.get(self.name):
+            return value, trail
+        trail.append(DOTENV)
+        if value := read_dotenv(self.folder).get(self.name):
+            return value, trail
+        trail.append(f"secrets/{self.name}")
+        value = self.file.read_text("utf-8").rstrip("\r\n") if self.file.is_file() else ""
+        return value or None, trail
+
+
+class Filler:
+    """Fills one project's nodes; collects the secrets that it meets."""
+
+    def __init__(self, folder: Path, notes: Notes) -> None:
+        self.folder, self.notes = folder, notes
+        self.variables: Mapping[str, str] = {**read_dotenv(folder, notes), **os.environ}
+        self.secrets: list[SecretReference] = []
+
+    def fill(self, node: Node) -> Node:
+        """The node with every `$VAR` replaced and every `secret://` turned into a Secret."""
+        value = node.value
+        if isinstance(value, dict):
+            return replace(node, value={key: self.fill(child) for key, child in value.items()})
+        if isinstance(value, list):
+            return replace(node, value=[self.fill(child) for child in value])
+        if isinstance(value, str) and value.startswith("secret://"):
+            return replace(node, value=self._secret(node))
+        return self._text(node) if node.dollars else node
+
+    def _secret(self, node: Node) -> Any:
+        match = SECRET.fullmatch(node.value)
+        if match is None:
+            self.notes.mistake(node.spot, "bad-secret", "a secret's name has letters, digits, '_', '.' and '-' only")
+            return Secret("-", "secret://?")
+        reference = SecretReference(match["name"], self.folder, node.spot)
+        self.secrets.append(reference)
+        if reference.readable_by_all():
+            sentence = f"everybody on this machine can read secrets/{reference.name}"
+            self.notes.warning(node.spot, "readable-secret", sentence, f"chmod 600 secrets/{reference.name}")
+        return Secret(reference.reveal, f"secret://{reference.name}")
+
+    def _text(self, node: Node) -> Node:
+        spots = iter(node.dollars)
+        text = VARIABLE.sub(
+            lambda match: self._variable(match, node, [next(spots) for _ in range(match[0].count("$"))]), node.value
+        )
+        return replace(node, value=text, literal=False)
+
+    def _variable(self, match: re.Match[str], node: Node, spots: list[Spot]) -> str:
+        spot = spots[0] if spots else node.spot
+        if match["dollar"]:
+            return "$"
+        name, default = match["bare"] or match["name"], match["default"]
+        if name is None:
+            self.notes.mistake(
+                spot, "bad-variable", "a '$' that begins no $NAME, ${NAME} or ${NAME:-default}", "write $$ for a dollar"
+            )
+            return ""
+        value = self.variables.get(name)
+        if default is not None:
+            return value or default[2:]
+        if value is None:
+            self.notes.mistake(spot, "unset-variable", f"${name} is set neither in the environment nor in {DOTENV}")
+        return value or ""
