@@ -1,0 +1,65 @@
+# make install | demo | test | soak N=2000 | bench | witness [LAKE=…] | lock | services | clean
+BIN := .venv/bin
+SOURCES := pyproject.toml scripts/install requirements/build.lock
+N ?= 2000
+LAKE ?= demo/lake
+WITNESS := .cache/witness-venv
+
+.PHONY: install demo test lint soak bench witness lock services services-stop clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+install: .venv/dev.stamp
+
+# A full install serves the demo too; the demo alone needs only what it runs with.
+.venv/dev.stamp: $(SOURCES) requirements/dev.lock
+	@scripts/install dev
+	@touch $@ .venv/runtime.stamp
+
+.venv/runtime.stamp: $(SOURCES) requirements/runtime.lock
+	@scripts/install runtime
+	@touch $@
+
+demo: .venv/runtime.stamp
+	@$(BIN)/postroad demo
+
+lint: install
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports --no-logo
+
+test: lint services
+	$(BIN)/pytest -n 2 --dist worksteal
+
+soak: install
+	POSTROAD_SOAK_KILLS=$(N) $(BIN)/pytest -m soak -n 0 --timeout 0 -s
+
+bench: install
+	@$(BIN)/python -m benchmarks
+
+services:
+	@python3 scripts/services start
+
+services-stop:
+	@python3 scripts/services stop
+
+# The lake of the demo (or LAKE=…) and a small one of every type, read by Spark, DuckDB and Polars beside delta-rs.
+witness: install $(WITNESS)/stamp
+	$(BIN)/python tests/witness/sample.py .cache/witness-lake
+	$(BIN)/python tests/witness/read_lake.py .cache/witness-lake
+	@test -d $(LAKE) || $(MAKE) demo
+	$(BIN)/python tests/witness/read_lake.py $(LAKE)
+
+$(WITNESS)/stamp: requirements/witness.lock tests/witness/pom.xml .venv/dev.stamp
+	@command -v mvn java >/dev/null || { echo 'make witness needs Java and Maven: apt-get install maven' >&2; exit 1; }
+	$(BIN)/uv venv --quiet --clear $(WITNESS)
+	$(BIN)/uv pip install --quiet --python $(WITNESS)/bin/python --require-hashes -r requirements/witness.lock
+	mvn -q -B -f tests/witness/pom.xml dependency:copy-dependencies -DexcludeTransitive=true -DoutputDirectory=$(CURDIR)/.cache/witness-jars
+	@touch $@
+
+lock: .venv/dev.stamp
+	@scripts/lock
+
+clean: services-stop
+	rm -rf .venv .cache .services demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
