@@ -1,6 +1,17 @@
-"""Reads a project folder: every mistake at once, each with file, line and column."""
+"""Reads, checks and writes a project folder; every mistake in it is told at once, with file, line and column."""
 
+from postroad.project.checking import check_project, network_filesystem
+from postroad.project.creating import init_project
 from postroad.project.loading import load_project
 from postroad.project.model import Connection, MaxDeletes, Project, Sync
 
-__all__ = ["Connection", "MaxDeletes", "Project", "Sync", "load_project"]
+__all__ = [
+    "Connection",
+    "MaxDeletes",
+    "Project",
+    "Sync",
+    "check_project",
+    "init_project",
+    "load_project",
+    "network_filesystem",
+]

@@ -106,7 +106,8 @@ class _Loader:
 
     def validated(self, model: type[Model], node: Node, prefix: str = "") -> Model | None:
         try:
-            return model.model_validate(node.plain())
+            # A connector that does not say what unknown keys mean does not get them: they are misspelt ones.
+            return model.model_validate(node.plain(), extra=None if model.model_config.get("extra") else "forbid")
         except ValidationError as error:
             note_errors(error, model, node, self.notes, prefix)
             return None
@@ -130,7 +131,7 @@ class _Loader:
             return None
         names = registry.connector_names()
         if node.value not in names:
-            sentence = f"no connector '{node.value}'; there are: {one_of(names)}"
+            sentence = f"no connector '{node.shown()}'; there are: {one_of(names)}"
             self.notes.mistake(node.spot, "unknown-connector", sentence, near(node.value, names))
             return None
         try:
@@ -169,7 +170,7 @@ class _Loader:
             if source is None or not isinstance(source.value, str):
                 continue
             if source.value not in self.entities:
-                sentence = f"no connection '{source.value}'; there are: {one_of(self.entities)}"
+                sentence = f"no connection '{source.shown()}'; there are: {one_of(self.entities)}"
                 self.notes.mistake(source.spot, "unknown-connection", sentence, near(source.value, self.entities))
                 continue
             for entity in entities.value if entities and isinstance(entities.value, list) else ():
@@ -180,9 +181,9 @@ class _Loader:
         if known is None or not isinstance(entity, str):
             return
         if entity not in known:
-            sentence = f"connection '{connection}' has no entity '{entity}'; there are: {one_of(known)}"
+            sentence = f"connection '{connection}' has no entity '{node.shown()}'; there are: {one_of(known)}"
             self.notes.mistake(node.spot, "unknown-entity", sentence, near(entity, known))
-            return None
+            return
         first = self.synced.setdefault((connection, entity), node.spot)
         if first != node.spot:
             sentence = f"{connection}.{entity} is synced already, in {first.file} on line {first.line}"

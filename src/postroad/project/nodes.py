@@ -38,6 +38,10 @@ class Node:
             return {key: child.plain() for key, child in self.value.items()}
         return [child.plain() for child in self.value] if isinstance(self.value, list) else self.value
 
+    def shown(self) -> str:
+        """A name for a sentence: what the file says, never what a variable held."""
+        return str(self.value) if self.literal else "$…"
+
     def child(self, step: object) -> Node | None:
         """The node under that key or index, if there is one."""
         if isinstance(self.value, dict):

@@ -53,7 +53,7 @@ def _document(text: str, name: str, notes: Notes) -> Node | None:
     reader = _Reader(text, name, notes)
     try:
         node = reader.document()
-    except _Stop:
+    except _UnreadableError:
         return None
     except YAMLError as error:
         notes.mistake(_where(error, text, name), "bad-yaml", _problem(error))
@@ -80,7 +80,7 @@ def _problem(error: YAMLError) -> str:
     return problem or "a character that YAML does not allow"
 
 
-class _Stop(Exception):
+class _UnreadableError(Exception):
     """The file cannot be read on; the reason is noted."""
 
 
@@ -97,9 +97,9 @@ class _Reader:
     def spot(self, mark: Any) -> Spot:
         return Spot(self.name, mark.line + 1, mark.column + 1)
 
-    def stop(self, mark: Any, sentence: str) -> _Stop:
+    def stop(self, mark: Any, sentence: str) -> _UnreadableError:
         self.notes.mistake(self.spot(mark), "bad-yaml", sentence)
-        return _Stop()
+        return _UnreadableError()
 
     def document(self) -> Node | None:
         """The root node of the only document, None if there is none."""

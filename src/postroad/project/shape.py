@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic.functional_validators import BeforeValidator
@@ -67,7 +67,7 @@ class ProjectShape(Shape):
     @field_validator("database")
     @classmethod
     def _known(cls, database: str) -> str:
-        if not re.match(f"{SQLITE}[^?]+$|{POSTGRESQL}.", database):
+        if not re.match(f"{SQLITE}(?!:memory:)[^?]+$|{POSTGRESQL}.", database):
             raise PydanticCustomError("database", "must be sqlite:///FILE or postgresql://…")
         return database
 
@@ -77,20 +77,12 @@ class SyncShape(Shape):
 
     connection: str = Field(alias="from", description="The connection to read from.")
     entities: list[str] = Field(min_length=1, description="The entities to sync, by their remote names.")
-    max_deletes: Deletes = Field(MaxDeletes(), description="Park a close that deletes more: rows, or a share as 10%.")
+    max_deletes: Deletes = Field(
+        default_factory=MaxDeletes, description="Park a close that deletes more: rows, or a share as 10%."
+    )
 
 
 class FlowShape(Shape):
     """One file of flows/."""
 
     sync: list[SyncShape] = Field(default_factory=list, description="What is read into the lake.")
-
-
-class EnvironmentShape(Shape):
-    """environments/NAME.yaml: overlays postroad.yaml key by key. For the published schema; the merge is validated."""
-
-    project: Name | None = None
-    lake: str | None = None
-    database: str | None = None
-    connections: dict[Name, dict[str, Any]] | None = None
-    protected: bool | None = None

@@ -16,14 +16,14 @@ from postroad.sdk.secrets import Secret
 
 DOTENV = ".env"
 VARIABLE = re.compile(
-    r"\$(?:(?P<dollar>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?P<default>:-[^}]*)?\})?", re.A
+    r"\$(?:(?P<dollar>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?P<default>:-[^}$]*)?\})?", re.ASCII
 )
 SECRET = re.compile(r"secret://(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)")
 LINE = re.compile(
     r"""\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*
     (?:'(?P<single>[^']*)' | "(?P<double>(?:[^"\\]|\\.)*)" | (?P<bare>(?:[^\s'"\#] (?:(?!\s\#).)*)?))
     \s*(?:\#.*)?""",
-    re.X | re.A,
+    re.VERBOSE | re.ASCII,
 )
 
 

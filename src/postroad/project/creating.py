@@ -1,0 +1,78 @@
+"""Writes a new project: a connector's example, or a commented skeleton. Never overwrites a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from postroad.errors import ConfigError
+from postroad.project.loading import ROOT
+from postroad.sdk.registry import load_connector
+
+IGNORED = """\
+# Made by runs, or secret: neither belongs into version control.
+lake/
+*.db
+*.db-*
+.env
+secrets/
+"""
+
+ENV_EXAMPLE = """\
+# Copy to .env. A secret://NAME or $NAME of postroad.yaml is looked for in the environment first, then in .env;
+# a secret also in the file secrets/NAME.
+# MY_TOKEN=
+"""
+
+SKELETON = """\
+# What is connected. An environment of environments/NAME.yaml overlays this file: postroad run --env NAME
+project: my_project
+lake: ./lake                            # a folder on this machine
+database: sqlite:///postroad.db         # or postgresql://…
+connections: {}
+#  my_system:
+#    connector: …                       # the kind of system; its settings follow
+#    url: $MY_URL                       # from the environment or .env; write $$ for a dollar
+#    token: secret://MY_TOKEN           # from the environment, .env or the file secrets/MY_TOKEN
+"""
+
+FLOW = """\
+# What is kept in step in the lake.
+sync: []
+#  - from: my_system
+#    entities: […]
+#    max_deletes: 10%                   # ask a person before a full sync deletes more than this
+"""
+
+COMMON = {".gitignore": IGNORED, ".env.example": ENV_EXAMPLE}
+
+
+def init_project(folder: Path, example: str | None = None) -> tuple[Path, ...]:
+    """Write a project into the folder; the files that were written.
+
+    `example` names the connector whose example it is. A folder that is a project already is refused with a
+    ConfigError; any other file that exists is left as it is.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is not a folder")
+    if (folder / ROOT).exists():
+        raise ConfigError(f"{folder} holds a project already")
+    files = COMMON | dict(_example(example) if example else {ROOT: SKELETON, "flows/my_flow.yaml": FLOW})
+    return tuple(folder / name for name, text in files.items() if _written(folder / name, text))
+
+
+def _example(name: str) -> Mapping[str, str]:
+    example = load_connector(name).example
+    if not example:
+        raise ConfigError(f"connector '{name}' has no example project")
+    return example
+
+
+def _written(path: Path, text: str) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
