@@ -6,6 +6,7 @@ without the network.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -63,10 +64,11 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Tools:
-    """What the engine gives to a source: the shared budget and the clock (seconds since 1970)."""
+    """What the engine gives to a source: the shared budget, the clock (seconds since 1970) and how to sleep."""
 
     budget: Budget
     clock: Callable[[], float]
+    sleep: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,31 @@
+"""Xledger: timesheets over its GraphQL API. Facts and their sources: the project's fact sheet on Xledger."""
+
+from __future__ import annotations
+
+from postroad.connectors.xledger.example import EXAMPLE
+from postroad.connectors.xledger.settings import XledgerSettings
+from postroad.sdk.connector import Connector, Source, Tools
+
+
+def _source(settings: XledgerSettings, tools: Tools) -> Source:
+    """Opens a connection; imported late, because `--help` needs no Arrow."""
+    from postroad.connectors.xledger.source import XledgerSource
+
+    return XledgerSource(settings, tools)
+
+
+def _simulator(args: list[str]) -> None:
+    """Runs the simulator; imported late for the same reason."""
+    from postroad.connectors.xledger.simulator import main
+
+    main(args)
+
+
+connector = Connector(
+    name="xledger",
+    settings=XledgerSettings,
+    entities=("timesheets",),
+    source=_source,
+    simulator=_simulator,
+    example=EXAMPLE,
+)

@@ -1,0 +1,60 @@
+"""Calls to Xledger: one document out, one checked answer back."""
+
+from __future__ import annotations
+
+import httpx
+
+from postroad.connectors.xledger.answers import Reply, read_reply
+from postroad.connectors.xledger.documents import PROBE, Document, Scope
+from postroad.connectors.xledger.faults import GarbledError, classifier
+from postroad.connectors.xledger.settings import XledgerSettings
+from postroad.errors import RemoteError
+from postroad.sdk.connector import Tools
+from postroad.sdk.http import Answer, Credentials, HttpClient, Limits
+
+BURST_SECONDS = 5.0
+
+
+class Api:
+    """The GraphQL endpoint of one connection."""
+
+    def __init__(self, settings: XledgerSettings, tools: Tools, transport: httpx.BaseTransport | None = None) -> None:
+        self._settings = settings
+        self._clock = tools.clock
+        self.scope = Scope(settings.owner_set, settings.object_status, settings.page_size)
+        limits = Limits(
+            # Tokens rotate, so the budget hangs on the endpoint: two tenants there share it, to be safe.
+            budget=f"xledger {settings.url}",
+            calls=settings.burst,
+            per=BURST_SECONDS,
+            calls_per_month=settings.calls_per_month,
+            timeout=settings.timeout,
+        )
+        classify = classifier(settings.time_zone, tools.clock)
+        self._client = HttpClient(
+            settings.url, self._sign_in, limits, classify=classify, tools=tools, transport=transport
+        )
+
+    def ask(self, document: Document) -> Reply:
+        """The answer to a document; UnusableError, ThrottledError, TransientError or AuthError instead of a bad one."""
+        answer = self._post(document.body())
+        return read_reply(answer.body, answer.date, self._clock())
+
+    def probe(self) -> None:
+        """The cheapest query there is: whether the endpoint speaks GraphQL and takes the token."""
+        self._post(Document(PROBE, {}).body())
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._client.close()
+
+    def _post(self, body: bytes) -> Answer:
+        try:
+            return self._client.post(body)
+        except GarbledError as error:
+            raise RemoteError(f"{error}; it stayed so after several tries") from None
+
+    def _sign_in(self) -> Credentials:
+        """Header form: fact sheet 1.1; the word is `token`, not `Bearer`."""
+        token = self._settings.token.reveal()
+        return Credentials({"authorization": f"token {token}"}, (token,))

@@ -1,0 +1,39 @@
+"""The settings of a connection to Xledger in postroad.yaml."""
+
+from __future__ import annotations
+
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from postroad.sdk.secrets import Secret
+
+
+class XledgerSettings(BaseModel):
+    """One connection to one Xledger tenant."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: str = Field(description="The GraphQL endpoint, such as https://www.xledger.net/graphql.", pattern=r"^https?://")
+    token: Secret = Field(description="The API token, such as secret://XLEDGER_TOKEN.")
+    owner_set: Literal["CURRENT", "UPPER", "LOWER", "MINE", "ALL"] = Field(
+        "MINE", description="Whose records are read; the walk, the changes and the look-ups all ask for the same."
+    )
+    object_status: Literal["ALL", "OPEN", "CLOSED"] = Field("ALL", description="Which records are read: all, or only open or closed ones.")
+    time_zone: str = Field("Europe/Oslo", description="The zone of the local times that Xledger sends.")
+    page_size: int = Field(10_000, ge=1, le=10_000, description="Rows per call; Xledger allows 10,000.")
+    tenant_check: bool = Field(True, description="Ask whose token it is, and refresh fully when that is somebody else.")
+    ids_per_query: int = Field(500, ge=1, le=10_000, description="Ids per call when rows must be looked up one by one.")
+    burst: int = Field(18, ge=1, description="Calls that we allow ourselves in 5 seconds; Xledger allows 20.")
+    calls_per_month: int | None = Field(None, ge=1, description="Stop for the month after so many calls.")
+    timeout: float = Field(60.0, gt=0, description="Seconds to wait for an answer.")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("is no time zone; write one such as Europe/Oslo") from None
+        return value

@@ -1,0 +1,66 @@
+"""Finds the edges that Arrow cannot read. Only for a page that it refused, because this looks at each edge alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from postroad.connectors.xledger.columns import Bad
+
+_SCALARS: dict[pa.DataType, type] = {pa.string(): str, pa.int64(): int, pa.bool_(): bool}
+
+
+def sift(texts: Sequence[bytes], node: pa.DataType, read: Callable[[bytes], object]) -> dict[int, Bad]:
+    """Why each bad edge is bad, by its number.
+
+    A typed decoder knows nearly all of them in 2 µs an edge and says where the value is. What it lets pass and Arrow
+    does not (a field given twice, a number beyond 64 bits) is found by letting Arrow read each edge alone.
+    """
+    decoder = _decoder(node)
+    bad: dict[int, Bad] = {}
+    for row, text in enumerate(texts):
+        if why := _mistyped(decoder, text):
+            bad[row] = why
+    rest = [row for row in range(len(texts)) if row not in bad]
+    if not _reads(read, b",".join(texts[row] for row in rest)):
+        bad |= {row: UNREADABLE_JSON for row in rest if not _reads(read, texts[row])}
+    return bad
+
+
+UNREADABLE_JSON = Bad("bad_json", "the row holds a field twice, a number that is too large or text that is no UTF-8")
+
+
+def _mistyped(decoder: msgspec.json.Decoder[Any], text: bytes) -> Bad | None:
+    try:
+        decoder.decode(text)
+    except msgspec.ValidationError as error:
+        return Bad("wrong_type", f"the row has a value of another type than declared: {error}")
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return UNREADABLE_JSON
+    return None
+
+
+def _reads(read: Callable[[bytes], object], text: bytes) -> bool:
+    try:
+        read(bytes(text))
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        return False
+    return True
+
+
+@lru_cache(maxsize=64)
+def _decoder(node: pa.DataType) -> msgspec.json.Decoder[Any]:
+    edge = msgspec.defstruct("Edge", [("node", _typed(node), None)])
+    return msgspec.json.Decoder(edge)
+
+
+def _typed(kind: pa.DataType) -> Any:
+    """The decoder's type for an Arrow type; everything may be null or absent, as it may for Arrow."""
+    if kind in _SCALARS:
+        return _SCALARS[kind] | None
+    fields = [(kind.field(place).name, _typed(kind.field(place).type), None) for place in range(kind.num_fields)]
+    return msgspec.defstruct("Node", fields) | None

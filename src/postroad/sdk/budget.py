@@ -1,0 +1,65 @@
+"""Budgets of calls: the arithmetic that every implementation shares, and one that lives in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from threading import Lock
+
+from postroad.errors import ThrottledError
+from postroad.sdk.connector import Budget
+
+BURST_SHARE = 3
+ABSURD_WINDOWS = 100
+
+
+def next_slot(due: float, now: float, per: float, most: int) -> tuple[float, float]:
+    """Book one call: the new state of the budget, one number, and the seconds to wait before the call.
+
+    The generic cell rate algorithm. `due` is the state (0 at first). A third of `most` may come at once and the rest
+    is spread over `per`: so *any* window of `per` seconds holds at most `most` calls. The usual setting, all of them
+    at once, lets nearly twice as many into a window that begins just before the burst.
+    """
+    burst = max(1, most // BURST_SHARE)
+    interval = per / max(1, most - burst)
+    if due > now + ABSURD_WINDOWS * per:
+        due = now  # The clock was set back: a state from its future would stop us for as long.
+    due = max(due, now) + interval
+    return due, max(0.0, due - now - interval * burst)
+
+
+class MemoryBudget:
+    """A budget for one process: tests, and use as a library without a project."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._due: dict[str, float] = {}
+        self.counts: dict[tuple[str, str], int] = {}
+
+    def take(self, name: str, per: float, most: int) -> float:
+        """See `Budget.take`."""
+        with self._lock:
+            self._due[name], wait = next_slot(self._due.get(name, 0.0), self._clock(), per, most)
+            return wait
+
+    def count(self, name: str, month: str) -> int:
+        """See `Budget.count`."""
+        with self._lock:
+            self.counts[name, month] = self.counts.get((name, month), 0) + 1
+            return self.counts[name, month]
+
+
+def count_call(budget: Budget, name: str, now: float, most: int | None) -> None:
+    """Count one call in the calendar month (UTC) of `now`; ThrottledError until the next month above `most`."""
+    today = datetime.fromtimestamp(now, UTC)
+    calls = budget.count(name, f"{today:%Y-%m}")
+    if most is not None and calls > most:
+        wait = _next_month(today).timestamp() - now
+        raise ThrottledError(f"the {most} calls that calls_per_month allows are used up; raise it or wait", wait)
+
+
+def _next_month(day: datetime) -> datetime:
+    year, month = divmod(day.year * 12 + day.month, 12)
+    return datetime(year, month + 1, 1, tzinfo=UTC)

@@ -1,0 +1,277 @@
+"""The HTTP client of every connector: sign-in, budget, retries, throttling, and errors as our own exceptions.
+
+The only place that sees httpx. What leaves it, an answer or an error, never holds the secret.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from postroad.errors import AuthError, ConfigError, PostroadError, RemoteError, StateError, ThrottledError, TransientError
+from postroad.sdk.budget import MemoryBudget, count_call
+from postroad.sdk.connector import Budget, Tools
+
+MASK = "***"
+SHORTEST_SECRET = 6
+DEFAULT_THROTTLE = 5.0
+MAX_MESSAGE = 300
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What a sign-in gives: the headers of each request, and the texts in them that nobody may see."""
+
+    headers: Mapping[str, str] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer of the remote system, its secrets masked. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def date(self) -> datetime | None:
+        """The server's own time, from its `Date` header."""
+        return http_date(self.headers.get("date", ""))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How often, how long and how much: `calls` of them in `per` seconds, of the budget that is called `budget`."""
+
+    budget: str
+    calls: int
+    per: float
+    calls_per_month: int | None = None
+    timeout: float = 60.0
+    tries: int = 5
+    longest_sleep: float = 60.0
+    longest_backoff: float = 30.0
+    most_bytes: int = 256 * 1024 * 1024
+
+
+Classify = Callable[[int, Mapping[str, str], bytes], Exception | None]
+
+
+class HttpClient:
+    """A synchronous client of one URL, for reading: a request whose answer was lost is sent again.
+
+    `sign_in` gives the credentials; it is asked again once when the remote system refuses them. `classify` knows the
+    vendor's codes: it returns the exception that an answer means, or None to let the HTTP status decide.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        sign_in: Callable[[], Credentials],
+        limits: Limits,
+        *,
+        classify: Classify = lambda _status, _headers, _body: None,
+        tools: Tools | None = None,
+        transport: httpx.BaseTransport | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        tools = tools or Tools(MemoryBudget(), time.time)
+        self._url = url
+        self._sign_in = sign_in
+        self._limits = limits
+        self._classify = classify
+        self._budget: Budget = tools.budget
+        self._clock = tools.clock
+        self._sleep = tools.sleep
+        self._jitter = jitter
+        self._credentials: Credentials | None = None
+        try:
+            self._client = httpx.Client(timeout=limits.timeout, follow_redirects=False, transport=transport)
+        except (ValueError, ImportError) as error:
+            raise ConfigError(f"no HTTP client could be made ({type(error).__name__}): check the proxy settings") from None
+
+    def __repr__(self) -> str:
+        return f"HttpClient(budget={self._limits.budget!r})"
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._client.close()
+
+    def post(self, body: bytes, content_type: str = "application/json") -> Answer:
+        """Send `body` and return the answer; the exception tree of `postroad.errors` for everything else."""
+        renewed = False
+        failures = 0
+        while True:
+            try:
+                return self._attempt(body, content_type)
+            except AuthError:
+                if renewed or not self._signed_in_anew():
+                    raise
+                renewed = True
+            except TransientError as error:
+                failures += 1
+                self._pause(error, failures)
+
+    def _attempt(self, body: bytes, content_type: str) -> Answer:
+        if self._credentials is None:
+            self._credentials = self._sign_in()
+        self._spend()
+        answer = self._mask(self._exchange(body, content_type))
+        error = self._classify(answer.status, answer.headers, answer.body) or status_error(answer)
+        if error is not None:
+            raise error
+        return answer
+
+    def _spend(self) -> None:
+        """Take the call from the budget, however long ago it was decided on."""
+        limits = self._limits
+        wait = self._budget.take(limits.budget, limits.per, limits.calls)
+        if wait > limits.longest_sleep:
+            raise ThrottledError(f"our own limit of {limits.calls} calls in {limits.per:g} s asks for a pause", wait)
+        if wait > 0:
+            self._sleep(wait)
+        count_call(self._budget, limits.budget, self._clock(), limits.calls_per_month)
+
+    def _exchange(self, body: bytes, content_type: str) -> Answer:
+        assert self._credentials is not None
+        headers = {**self._credentials.headers, "content-type": content_type}
+        try:
+            with self._client.stream("POST", self._url, content=body, headers=headers) as response:
+                return Answer(response.status_code, dict(response.headers.items()), self._read(response))
+        except _FOREIGN as error:
+            ours = self._mapped(error)
+        raise ours  # Outside the handler, so that httpx's exception, which holds the request, is not its context.
+
+    def _read(self, response: httpx.Response) -> bytes:
+        """The whole body; an endless or exploding one is cut off before it fills the memory."""
+        chunks: list[bytes] = []
+        size = 0
+        for chunk in response.iter_bytes():
+            size += len(chunk)
+            if size > self._limits.most_bytes:
+                most = self._limits.most_bytes // (1024 * 1024)
+                raise RemoteError(f"the answer is larger than {most} MB: ask for smaller pages")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _mapped(self, error: Exception) -> PostroadError:
+        kind, advice = mapped(error)
+        text = self._masked(str(error))[:MAX_MESSAGE]
+        if kind is ConfigError:
+            text = ""  # httpx quotes the illegal header or URL, and that may be the secret in an unforeseen spelling.
+        return kind(f"{advice} ({type(error).__name__}{': ' + text if text else ''})")
+
+    def _signed_in_anew(self) -> bool:
+        """Look the credentials up again; False if they are the refused ones still, so that no call is wasted."""
+        before = self._credentials
+        self._credentials = self._sign_in()
+        return before is None or dict(before.headers) != dict(self._credentials.headers)
+
+    def _pause(self, error: TransientError, failures: int) -> None:
+        """Sleep before the next try, or raise when the pause is long or the tries are used up."""
+        if isinstance(error, ThrottledError):
+            wait = error.wait
+            if wait > self._limits.longest_sleep:
+                raise error
+        else:
+            wait = min(self._limits.longest_backoff, 2.0 ** (failures - 1)) * (0.5 + self._jitter())
+        if failures >= self._limits.tries:
+            raise error
+        self._sleep(wait)
+
+    def _mask(self, answer: Answer) -> Answer:
+        """An echo of the secret in an answer goes no further: not to landing, a message or a log."""
+        secrets = self._secrets()
+        body = answer.body
+        for secret in secrets:
+            if secret.encode() in body:
+                body = body.replace(secret.encode(), MASK.encode())
+        headers = {name.lower(): self._masked(value) for name, value in answer.headers.items()}
+        return Answer(answer.status, headers, body)
+
+    def _masked(self, text: str) -> str:
+        for secret in self._secrets():
+            text = text.replace(secret, MASK)
+        return text
+
+    def _secrets(self) -> list[str]:
+        """A shorter "secret" would be found all over the data; nobody is protected by one."""
+        secrets = self._credentials.secrets if self._credentials else ()
+        return [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
+
+
+def status_error(answer: Answer) -> Exception | None:
+    """What the HTTP status alone says, with `Retry-After` honoured."""
+    status = answer.status
+    if 200 <= status < 300:
+        return None
+    pause = retry_after(answer)
+    if status == 429 or (status == 503 and pause is not None):
+        return ThrottledError(f"the server answered {status}: too many requests", pause or DEFAULT_THROTTLE)
+    if status in (408, 425) or status >= 500:
+        return TransientError(f"the server answered {status}: it is down or overloaded; try again later")
+    if status in (401, 403):
+        return AuthError(f"the server answered {status}: it refuses the credentials; renew them")
+    if 300 <= status < 400:
+        where = answer.headers.get("location", "elsewhere").partition("?")[0][:MAX_MESSAGE]
+        return RemoteError(f"the server redirects to {where}: if that is right, set it as the url")
+    return RemoteError(f"the server answered {status}: check the url and the settings of the connection")
+
+
+def retry_after(answer: Answer) -> float | None:
+    """The seconds of a `Retry-After` header in either of its forms (RFC 9110, 10.2.3), measured by the server's clock."""
+    text = answer.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    until = http_date(text)
+    if until is None:
+        return None
+    now = answer.date or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds())
+
+
+def http_date(text: str) -> datetime | None:
+    """An HTTP date as an instant in UTC, or None."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+# The first class that matches decides; a test holds every exception of httpx against this table.
+_MAPPED: tuple[tuple[type[Exception], type[PostroadError], str], ...] = (
+    (httpx.TimeoutException, TransientError, "the server did not answer in time"),
+    (httpx.UnsupportedProtocol, ConfigError, "the url must begin with https:// or http://"),
+    (httpx.LocalProtocolError, ConfigError, "the request is not valid HTTP: check the url and the secret for odd characters"),
+    (httpx.InvalidURL, ConfigError, "the url cannot be read"),
+    (httpx.DecodingError, TransientError, "the answer was damaged on its way"),
+    (httpx.RemoteProtocolError, TransientError, "the connection was dropped half-way"),
+    (httpx.NetworkError, TransientError, "the server could not be reached"),
+    (httpx.ProxyError, TransientError, "the proxy refused the connection"),
+    (httpx.TransportError, TransientError, "the connection failed"),
+    (httpx.TooManyRedirects, RemoteError, "the server redirects in a circle"),
+    (httpx.HTTPStatusError, RemoteError, "the server answered with an error"),
+    (httpx.RequestError, TransientError, "the request failed"),
+    (httpx.HTTPError, RemoteError, "the exchange failed"),
+    (httpx.CookieConflict, RemoteError, "the server set cookies that contradict each other"),
+    (httpx.StreamError, StateError, "an answer was read twice; this is a bug in Postroad, please report it"),
+    (OSError, TransientError, "the network failed"),
+    (UnicodeError, ConfigError, "the url or a header holds characters that HTTP does not allow"),
+)
+_FOREIGN = tuple(theirs for theirs, _, _ in _MAPPED)
+
+
+def mapped(error: Exception) -> tuple[type[PostroadError], str]:
+    """Our class for an exception of the transport, and a sentence for the reader; KeyError for a foreign one."""
+    for theirs, ours, advice in _MAPPED:
+        if isinstance(error, theirs):
+            return ours, advice
+    raise KeyError(type(error).__name__)
