@@ -11,7 +11,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Float,
     Index,
     Integer,
     MetaData,
@@ -188,7 +187,7 @@ budgets = Table(
     "budgets",
     metadata,
     Column("name", String, primary_key=True),
-    Column("due", Float, nullable=False),
+    Column("taken", JSON, nullable=False),
 )
 
 calls = Table(

@@ -1,0 +1,191 @@
+"""Commits on one Delta table, with our own fence (design section 2, "One writer per dataset").
+
+delta-rs rebases a commit with another application id silently, lets a fresh handle go back in version, and fsyncs
+nothing (all tried on 1.6.6). So every commit of ours carries the action `postroad`, is made with no retries on a handle
+on which that action was seen at the expected value, and its log entry is fsynced before anything relies on it. A crash
+before the commit leaves data files that no log entry names (litter); after it, positions and data are both there. A
+log entry that a power cut tore was relied on by nobody: `open_for_writing` sets it aside, and the stage that wrote it
+does its work again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
+from deltalake.exceptions import CommitFailedError
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+
+from postroad.errors import StateError
+from postroad.lake.disk import Disk, make_folder, sync_file, sync_folder
+from postroad.telemetry import Point
+
+FENCE = "postroad"
+CHECKPOINT_EVERY = 50
+HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file of the table, its path relative to the table, with its statistics."""
+
+    path: str
+    rows: int
+    size: int
+    minimum: Mapping[str, Any]
+    maximum: Mapping[str, Any]
+
+
+class DeltaLog:
+    """One table of the lake. `expected` is the fence's value: read when the lease was taken, or written since."""
+
+    def __init__(self, disk: Disk, folder: str) -> None:
+        self._disk = disk
+        self.folder = folder
+        self._path = disk.path(folder)
+        self.expected: int | None = None
+
+    def open_for_writing(self) -> None:
+        """Note the fence's value; called right after the dataset's lease was taken."""
+        self._set_torn_entry_aside()
+        self.expected = self.action(FENCE)
+
+    def exists(self) -> bool:
+        """Whether the table was ever committed."""
+        log = self._path / "_delta_log"
+        return log.is_dir() and any(log.glob("*.json"))
+
+    def action(self, name: str) -> int | None:
+        """The value of an application transaction; None if it was never written."""
+        handle = self._handle()
+        return None if handle is None else handle.transaction_version(name)
+
+    def actions(self, names: Sequence[str]) -> dict[str, int | None]:
+        """Several of them from one look at the table."""
+        handle = self._handle()
+        return {name: None if handle is None else handle.transaction_version(name) for name in names}
+
+    def members(self) -> list[Member]:
+        """The files of the table, by name."""
+        handle = self._handle()
+        if handle is None:
+            return []
+        return sorted(map(_member, pa.table(handle.get_add_actions()).to_pylist()), key=lambda member: member.path)
+
+    def commit(
+        self,
+        schema: pa.Schema,
+        version: int,
+        adds: Sequence[Member],
+        removes: Sequence[Member] = (),
+        positions: Mapping[str, int] | None = None,
+        *,
+        point: Point,
+        check: Callable[[], None],
+    ) -> None:
+        """Make one commit: files in, files out, positions; all or nothing.
+
+        `check` is called right before it (the lease). Raises StateError if somebody else wrote since our lease began.
+        """
+        values = {FENCE: version, **(positions or {})}
+        properties = CommitProperties(
+            max_commit_retries=0, app_transactions=[Transaction(name, value) for name, value in values.items()]
+        )
+        actions: list[AddAction | RemoveAction] = [*map(self._add, adds), *map(_remove, removes)]
+        handle = self._handle()
+        self._require_expected(handle, version)
+        check()
+        try:
+            if handle is None:
+                self._create(schema, actions, properties)
+            else:
+                handle.create_write_transaction(
+                    actions, "append", schema, commit_properties=properties, post_commithook_properties=HOOKS
+                )
+        except CommitFailedError as error:
+            raise StateError(f"{self.folder} was written by somebody else: {error}") from error
+        self.expected = version
+        self._sync_log()
+        self._disk.watcher(point)
+
+    def tidy(self) -> None:
+        """Write a checkpoint now and then, so that opening stays quick; losing one costs nothing."""
+        handle = self._handle()
+        if handle is not None and handle.version() % CHECKPOINT_EVERY == CHECKPOINT_EVERY - 1:
+            handle.create_checkpoint()
+            for path in (self._path / "_delta_log").glob("*checkpoint*"):
+                sync_file(path)
+            sync_folder(self._path / "_delta_log")
+
+    def vacuum(self, hours: int) -> list[str]:
+        """Delete files that left the table more than `hours` ago; never files that the log does not name ("lite")."""
+        handle = self._handle()
+        if handle is None:
+            return []
+        return list(handle.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=False))
+
+    def _handle(self) -> DeltaTable | None:
+        return DeltaTable(str(self._path)) if self.exists() else None
+
+    def _require_expected(self, handle: DeltaTable | None, version: int) -> None:
+        found = None if handle is None else handle.transaction_version(FENCE)
+        if found != self.expected:
+            raise StateError(f"{self.folder} is at version {found}, not {self.expected}: somebody else wrote to it")
+        if found is not None and version < found:
+            raise StateError(f"{self.folder} is at version {found}: it never goes back to {version}")
+
+    def _create(self, schema: pa.Schema, actions: list[Any], properties: CommitProperties) -> None:
+        make_folder(self._path)
+        settings = {"delta.enableExpiredLogCleanup": "false"}
+        create_table_with_add_actions(
+            str(self._path),
+            Schema.from_arrow(schema),
+            actions,
+            mode="error",
+            configuration=settings,
+            commit_properties=properties,
+            post_commithook_properties=HOOKS,
+        )
+        sync_folder(self._path)
+
+    def _sync_log(self) -> None:
+        log = self._path / "_delta_log"
+        sync_file(max(log.glob("*.json")))
+        sync_folder(log)
+
+    def _set_torn_entry_aside(self) -> None:
+        if not self.exists():
+            return
+        last = max((self._path / "_delta_log").glob("*.json"))
+        try:
+            entries = [json.loads(line) for line in last.read_text().splitlines()]
+        except ValueError:
+            entries = []
+        if not entries:
+            os.rename(last, last.with_name(f"{last.name}.torn-{time.time_ns()}"))
+            sync_folder(last.parent)
+
+    def _add(self, member: Member) -> AddAction:
+        size = Path(self._path / member.path).stat().st_size
+        stats = {"numRecords": member.rows, "minValues": dict(member.minimum), "maxValues": dict(member.maximum)}
+        stats["nullCount"] = dict.fromkeys(member.minimum, 0)
+        return AddAction(member.path, size, {}, time.time_ns() // 1_000_000, True, json.dumps(stats, default=str))
+
+
+def _remove(member: Member) -> RemoveAction:
+    return RemoveAction(member.path, True, time.time_ns() // 1_000_000, member.size, {})
+
+
+def _member(row: Mapping[str, Any]) -> Member:
+    return Member(row["path"], row["num_records"] or 0, row["size_bytes"], _known(row.get("min")), _known(row.get("max")))
+
+
+def _known(values: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (values or {}).items() if value is not None}

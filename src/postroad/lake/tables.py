@@ -1,0 +1,86 @@
+"""The current state of a dataset: one row per key, in files sorted by key.
+
+Written by the `materialise` stage: files first, then one commit that exchanges only the files whose keys changed and
+moves the position `changes` with them. A crash before the commit leaves files that no log entry names, and the next
+materialise starts from the unmoved position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+import pyarrow as pa
+
+from postroad.lake import names
+from postroad.lake.changes import resolved, versions_after
+from postroad.lake.delta import Member
+from postroad.lake.lake import CHANGES, Dataset, Hand, in_key_order
+from postroad.lake.parquet import ROWS_A_FILE, read_file, write_files
+from postroad.lake.streams import Stream, applied, below
+from postroad.telemetry import Point
+
+VERSIONS_AT_ONCE = 32  # as many files are open while a commit is made
+ROOM = ROWS_A_FILE // 2  # by so much a file in the middle may grow before it is split
+
+
+def materialise(dataset: Dataset, hand: Hand) -> int:
+    """Bring the table to the head of `changes`; how many commits that took."""
+    position = dataset.table.action(CHANGES)
+    versions = versions_after(dataset, None)
+    # A table that is older than all of its history belongs to a history that somebody removed: it starts again.
+    anew = bool(versions) and position is not None and position < versions[0][0]
+    later = [group for group in versions if position is None or group[0] > position]
+    commits = 0
+    for start in range(0, len(later), VERSIONS_AT_ONCE):
+        _commit(dataset, later[start : start + VERSIONS_AT_ONCE], hand, anew=anew and start == 0)
+        commits += 1
+    return commits
+
+
+def _commit(dataset: Dataset, versions: Sequence[tuple[int, list[Member]]], hand: Hand, *, anew: bool) -> None:
+    version = versions[-1][0]
+    members = in_key_order(dataset.table.members(), dataset.entity)
+    pending = resolved(dataset, versions)
+    if anew or not members:
+        adds, removes = _write(dataset, applied(iter(()), pending, dataset.entity.key), version, hand, 0, ROWS_A_FILE), members
+    else:
+        adds, removes = _rewrite(dataset, members, pending, version, hand)
+    dataset.table.commit(
+        dataset.table_schema,
+        version,
+        adds,
+        removes,
+        {CHANGES: version},
+        point=Point.TABLE_COMMIT,
+        check=hand.check,
+    )
+    dataset.table.tidy()
+
+
+def _rewrite(
+    dataset: Dataset, members: Sequence[Member], pending: Stream, version: int, hand: Hand
+) -> tuple[list[Member], list[Member]]:
+    """Write the files whose keys changed anew; (files in, files out)."""
+    key = dataset.entity.key
+    adds: list[Member] = []
+    removes: list[Member] = []
+    bounds = [tuple(member.minimum[name] for name in key) for member in members[1:]]
+    for member, slice_, bound in zip(members, below(pending, key, [*bounds, None]), [*bounds, None], strict=True):
+        first: pa.Table | None = next(slice_, None)
+        if first is None:
+            continue
+        old = read_file(dataset.disk, f"{dataset.table.folder}/{member.path}", dataset.table_schema)
+        rows = applied(old, chain([first], slice_), key)
+        most = ROWS_A_FILE + (ROOM if bound is not None else 0)
+        adds += _write(dataset, rows, version, hand, len(adds), most)
+        removes.append(member)
+    return adds, removes
+
+
+def _write(dataset: Dataset, rows: Stream, version: int, hand: Hand, parts: int, most: int) -> list[Member]:
+    def name(part: int) -> str:
+        return names.file_name(names.TABLE, dataset.entity.name, version, hand.run, hand.token, parts + part)
+
+    schema, key = dataset.table_schema, dataset.entity.key
+    return write_files(dataset.disk, dataset.table.folder, rows, schema, key, name, Point.TABLE_FILE, most)

@@ -1,0 +1,109 @@
+"""The files of the lake that no Delta log lists: staged pages and the complete file of the latest full sync.
+
+Written only here: the table `files`. A row is written after its file is durable: a crash before it leaves litter, and
+the pages are staged again from landing by the next run. Rows of dropped files go after the files themselves: a crash
+between leaves rows whose files are gone, which the next close of that scope drops again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, delete, insert, select
+
+from postroad.store.database import Database
+from postroad.store.schema import files, walks
+from postroad.telemetry import Point
+
+STAGED = "staged"
+FULL_SYNC = "full_sync"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One sorted Parquet file of a walk, holding whole pages: payload numbers `first` to `last`."""
+
+    path: str
+    rows: int
+    size: int
+    min_key: tuple[Any, ...] | None
+    max_key: tuple[Any, ...] | None
+    first: int = 0
+    last: int = 0
+
+
+class Files:
+    """Staged and kept files by walk."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, dataset: str, walk: int, part: Part) -> None:
+        """List a staged part that is durable."""
+        row = {
+            "path": part.path,
+            "dataset": dataset,
+            "kind": STAGED,
+            "walk": walk,
+            "first_number": part.first,
+            "last_number": part.last,
+            "rows": part.rows,
+            "size": part.size,
+            "min_key": list(part.min_key) if part.min_key is not None else None,
+            "max_key": list(part.max_key) if part.max_key is not None else None,
+        }
+        with self._database.write(Point.STAGED_ROW) as db:
+            db.execute(insert(files).values(**row))
+
+    def parts(self, walk: int) -> list[Part]:
+        """The staged parts of a walk in landing order."""
+        with self._database.read() as db:
+            wanted = (files.c.walk == walk) & (files.c.kind == STAGED)
+            return [_part(row) for row in db.execute(select(files).where(wanted).order_by(files.c.first_number)).mappings()]
+
+    def forget(self, db: Connection, walk: int) -> None:
+        """Within a closing transaction: the parts became members of the Delta table, which lists them from now on."""
+        db.execute(delete(files).where(files.c.walk == walk))
+
+    def keep(self, db: Connection, dataset: str, walk: int, parts: Sequence[Part]) -> None:
+        """Within a closing transaction: these are the complete files of a full sync beside the table."""
+        db.execute(delete(files).where(files.c.walk == walk))
+        for part in parts:
+            row = {"rows": part.rows, "size": part.size, "first_number": part.first, "last_number": part.last}
+            db.execute(insert(files).values(path=part.path, dataset=dataset, kind=FULL_SYNC, walk=walk, **row))
+
+    def superseded(self, dataset: str, keep: int) -> list[str]:
+        """The paths that are needed no more: of ended walks, and of all but the newest `keep` full syncs."""
+        with self._database.read() as db:
+            kept = select(files.c.walk).where((files.c.dataset == dataset) & (files.c.kind == FULL_SYNC)).distinct()
+            newest = list(db.execute(kept.order_by(files.c.walk.desc()).limit(keep)).scalars())
+            ended = select(walks.c.id).where(walks.c.status.in_(("abandoned", "discarded")))
+            full = (files.c.kind == FULL_SYNC) & files.c.walk.notin_(newest)
+            staged = (files.c.kind == STAGED) & files.c.walk.in_(ended)
+            wanted = select(files.c.path).where((files.c.dataset == dataset) & (full | staged))
+            return list(db.execute(wanted).scalars())
+
+    def drop(self, paths: Sequence[str]) -> None:
+        """Forget files that were deleted."""
+        with self._database.write(Point.FILES_DROPPED) as db:
+            db.execute(delete(files).where(files.c.path.in_(paths)))
+
+    def listed(self) -> list[RowMapping]:
+        """Every listed file, for `check`."""
+        with self._database.read() as db:
+            return list(db.execute(select(files).order_by(files.c.path)).mappings())
+
+
+def _part(row: RowMapping) -> Part:
+    low, high = row["min_key"], row["max_key"]
+    return Part(
+        row["path"],
+        row["rows"],
+        row["size"],
+        tuple(low) if low is not None else None,
+        tuple(high) if high is not None else None,
+        row["first_number"],
+        row["last_number"],
+    )

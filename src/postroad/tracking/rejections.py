@@ -1,0 +1,170 @@
+"""Rejections: records that were not accepted, with stage, cause and sentence.
+
+Written only here: the table `rejections`. The rejections of a payload are replaced in one transaction before the
+commit of its accepted rows, and those of the same keys that landed earlier close in it too: a crash between the two
+leaves the payload to be normalised again by the next stage call, which writes the same rows again (unique by payload,
+row and stage). The raw text lies in a file in the lake that each row names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from postroad.errors import ConfigError
+from postroad.records import Refusal
+from postroad.store.database import Database
+from postroad.store.schema import rejections
+from postroad.telemetry import Point
+
+BATCH = 1000
+
+NORMALISE = "normalise"
+GUARD = "guard"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where refused rows come from: the dataset's entity, the payload's landing number, its walk, the run."""
+
+    connection: str
+    entity: str
+    payload: int
+    walk: int | None
+    run: str
+
+
+class Rejections:
+    """All rejections of a project."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def replace(self, origin: Origin, refusals: Sequence[Refusal], file: str | None, accepted: Iterable[str] = ()) -> None:
+        """Make these the rejections of a payload, and close earlier ones of the keys that it accepts.
+
+        `accepted` are key texts. What a person discarded stays discarded.
+        """
+        if not refusals and not self._concerned(origin):
+            return
+        with self._database.write(Point.REJECTED_ROWS) as db:
+            now = self._database.now(db)
+            mine = _of_payload(origin)
+            db.execute(delete(rejections).where(mine & (rejections.c.status == "rejected")))
+            kept = set(db.execute(select(rejections.c.row).where(mine)).scalars())
+            rows = [_row(origin, refusal, file, now) for refusal in refusals if refusal.row not in kept]
+            for start in range(0, len(rows), BATCH):
+                db.execute(insert(rejections), rows[start : start + BATCH])
+            self._supersede(db, origin, set(accepted), now)
+
+    def park_deletes(self, origin: Origin, keys: Sequence[str]) -> None:
+        """List the deletes that a snapshot with an unreadable key did not emit (sequence 9)."""
+        sentence = "the snapshot lacks this key, but another of its rows had no readable key: the delete is parked"
+        with self._database.write(Point.REJECTED_ROWS) as db:
+            now = self._database.now(db)
+            db.execute(delete(rejections).where(_of_payload(origin) & (rejections.c.stage == GUARD)))
+            refusals = [Refusal(row, key, "delete_parked", sentence, "") for row, key in enumerate(keys)]
+            rows = [_row(origin, refusal, None, now) | {"stage": GUARD} for refusal in refusals]
+            for start in range(0, len(rows), BATCH):
+                db.execute(insert(rejections), rows[start : start + BATCH])
+
+    def open(self, connection: str, entity: str, walk: int | None = None) -> list[Mapping[str, Any]]:
+        """The open rejections of an entity, or only those on the pages of one walk."""
+        wanted = _open(connection, entity)
+        if walk is not None:
+            wanted &= (rejections.c.walk == walk) & (rejections.c.stage == NORMALISE)
+        with self._database.read() as db:
+            return list(db.execute(select(rejections).where(wanted).order_by(rejections.c.id)).mappings())
+
+    def close_before(self, db: Connection, connection: str, entity: str, landing: int) -> None:
+        """Within a closing transaction: what landed before a walk began is superseded by the walk (sequence 9)."""
+        older = _open(connection, entity) & (rejections.c.payload <= landing)
+        _close(db, older, "superseded", self._database.now(db))
+
+    def close_ids(self, db: Connection, ids: Sequence[int]) -> None:
+        """Within a closing transaction: these rejections are superseded."""
+        _close(db, rejections.c.id.in_(ids), "superseded", self._database.now(db))
+
+    def list(self, stage: str | None = None, limit: int = 1000) -> list[Mapping[str, Any]]:
+        """The open rejections, newest first."""
+        wanted = rejections.c.status == "rejected"
+        if stage is not None:
+            wanted &= rejections.c.stage == stage
+        with self._database.read() as db:
+            found = db.execute(select(rejections).where(wanted).order_by(rejections.c.id.desc()).limit(limit))
+            return list(found.mappings())
+
+    def counts(self) -> dict[tuple[str, str, str], int]:
+        """How many rejections are open, by connection, entity and cause."""
+        group = (rejections.c.connection, rejections.c.entity, rejections.c.cause)
+        with self._database.read() as db:
+            wanted = select(*group, func.count()).where(rejections.c.status == "rejected").group_by(*group)
+            return {(row[0], row[1], row[2]): row[3] for row in db.execute(wanted)}
+
+    def get(self, rejection: int) -> Mapping[str, Any]:
+        """One rejection; ConfigError if there is none of that number."""
+        with self._database.read() as db:
+            row = db.execute(select(rejections).where(rejections.c.id == rejection)).mappings().first()
+        if row is None:
+            raise ConfigError(f"there is no rejection {rejection}; `postroad rejected list` shows them")
+        return row
+
+    def discard(self, ids: Sequence[int], actor: str) -> int:
+        """Drop these rejections for good; how many were open."""
+        with self._database.write(Point.REJECTED_ROWS) as db:
+            wanted = rejections.c.id.in_(ids) & (rejections.c.status == "rejected")
+            return _close(db, wanted, f"discarded by {actor}", self._database.now(db))
+
+    def _concerned(self, origin: Origin) -> bool:
+        """Whether any stored rejection could change; spares the good path a write transaction."""
+        any_open = _open(origin.connection, origin.entity)
+        with self._database.read() as db:
+            return db.execute(select(rejections.c.id).where(_of_payload(origin) | any_open).limit(1)).first() is not None
+
+    def _supersede(self, db: Connection, origin: Origin, accepted: set[str], now: int) -> None:
+        earlier = _open(origin.connection, origin.entity) & (rejections.c.payload < origin.payload)
+        # Loops over open rejections, which are few; never over the accepted rows.
+        found = [row.id for row in db.execute(select(rejections.c.id, rejections.c.key).where(earlier)) if row.key in accepted]
+        for start in range(0, len(found), BATCH):
+            _close(db, rejections.c.id.in_(found[start : start + BATCH]), "superseded", now)
+
+
+def key_values(text: str) -> tuple[Any, ...]:
+    """The key fields of a key text, as JSON values."""
+    return tuple(json.loads(text))
+
+
+def _row(origin: Origin, refusal: Refusal, file: str | None, now: int) -> dict[str, Any]:
+    return {
+        "connection": origin.connection,
+        "entity": origin.entity,
+        "stage": NORMALISE,
+        "payload": origin.payload,
+        "walk": origin.walk,
+        "run": origin.run,
+        "row": refusal.row,
+        "key": refusal.key,
+        "cause": refusal.cause,
+        "sentence": refusal.sentence,
+        "file": file,
+        "status": "rejected",
+        "rejected_at": now,
+    }
+
+
+def _of_payload(origin: Origin) -> Any:
+    return (rejections.c.payload == origin.payload) & (rejections.c.entity == origin.entity)
+
+
+def _open(connection: str, entity: str) -> Any:
+    mine = (rejections.c.connection == connection) & (rejections.c.entity == entity)
+    return mine & (rejections.c.status == "rejected")
+
+
+def _close(db: Connection, wanted: Any, reason: str, now: int) -> int:
+    done = db.execute(update(rejections).where(wanted).values(status="discarded", reason=reason, closed_at=now))
+    return int(done.rowcount)

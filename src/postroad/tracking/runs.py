@@ -1,0 +1,162 @@
+"""Runs: claim, renew, wait, end (run_engine.md).
+
+Written only here: the table `runs`. A claim is one transaction; a crash just before it leaves nothing, a crash after
+it leaves a `running` run whose lease runs out or whose holder is proven dead, and the next claim of that feed marks it
+`lost` and names its successor. Statuses that a crash could make false are computed when shown (`true_status`).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from postroad.errors import BusyError, LostClaimError
+from postroad.store.database import Database
+from postroad.store.schema import runs
+from postroad.telemetry import Point
+from postroad.tracking.holder import proven_dead, this_process
+
+LEASE = 60_000_000  # microseconds; renewed at a quarter of it
+FINAL = ("succeeded", "partly_succeeded", "failed", "cancelled", "lost")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Our right to work on one feed, proven by a token that no other claim ever had."""
+
+    run: str
+    connection: str
+    feed: str
+    token: str
+
+
+class Runs:
+    """All runs of a project."""
+
+    def __init__(self, database: Database, product_version: str) -> None:
+        self._database = database
+        self._product_version = product_version
+
+    def claim(self, connection: str, feed: str, options: Mapping[str, Any]) -> Claim:
+        """Claim the feed for this process; goes on with a run that waited, succeeds one that was lost.
+
+        Raises BusyError while another live process holds it, or until the time that a waiting run waits for.
+        """
+        with self._database.write(Point.RUN_CLAIMED) as db:
+            now = self._database.now(db)
+            active = self._active(db, connection, feed)
+            if active is not None and active["status"] == "waiting":
+                return self._resume(db, active, now)
+            run = _run_id(now)
+            if active is not None:
+                self._lose(db, active, run, now)
+            claim = Claim(run, connection, feed, secrets.token_hex(8))
+            db.execute(
+                insert(runs).values(
+                    id=run,
+                    connection=connection,
+                    feed=feed,
+                    status="running",
+                    product_version=self._product_version,
+                    options=dict(options),
+                    counts={},
+                    started_at=now,
+                    cancel=False,
+                    **_held(claim.token, now),
+                )
+            )
+            return claim
+
+    def renew(self, claim: Claim) -> bool:
+        """Push the lease out; False if the claim is not ours any more or the run was cancelled."""
+        with self._database.write(Point.RUN_RENEWED) as db:
+            mine = _mine(claim) & runs.c.cancel.is_(False)
+            done = db.execute(update(runs).where(mine).values(lease_until=self._database.now(db) + LEASE))
+            return done.rowcount == 1
+
+    def fence(self, db: Connection, claim: Claim) -> None:
+        """Within a write transaction: LostClaimError unless the claim is still ours and nobody cancelled the run."""
+        row = db.execute(select(runs.c.cancel).where(_mine(claim))).first()
+        if row is None or row.cancel:
+            raise LostClaimError(f"run {claim.run} of {claim.connection}.{claim.feed} was taken over or ended")
+
+    def end(self, claim: Claim, status: str, counts: Mapping[str, Any], reason: str | None = None) -> None:
+        """Give the run its final status, unless the claim is not ours any more."""
+        with self._database.write(Point.RUN_ENDED) as db:
+            values = {"status": status, "reason": reason, "counts": dict(counts), "token": None, "lease_until": None}
+            db.execute(update(runs).where(_mine(claim)).values(ended_at=self._database.now(db), **values))
+
+    def wait(self, claim: Claim, seconds: float, counts: Mapping[str, Any], reason: str) -> datetime:
+        """Make the run `waiting` and give the claim back; the time (UTC) at which it may go on."""
+        with self._database.write(Point.RUN_ENDED) as db:
+            until = self._database.now(db) + int(seconds * 1e6)
+            values = {"status": "waiting", "reason": reason, "counts": dict(counts), "token": None, "holder": None}
+            db.execute(update(runs).where(_mine(claim)).values(wait_until=until, lease_until=None, **values))
+            return moment(until)
+
+    def stop(self, connection: str, feed: str, reason: str) -> None:
+        """End whatever run is active on the feed: its holder's next durable write is refused."""
+        with self._database.write(Point.RUN_ENDED) as db:
+            values = {"status": "cancelled", "reason": reason, "token": None, "ended_at": self._database.now(db)}
+            db.execute(update(runs).where(_active(connection, feed)).values(**values))
+
+    def list(self, limit: int = 50) -> list[dict[str, Any]]:
+        """The newest runs first, each with its true status."""
+        with self._database.read() as db:
+            now = self._database.now(db)
+            rows = db.execute(select(runs).order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit))
+            return [{**row, "status": true_status(row, now)} for row in rows.mappings()]
+
+    def _active(self, db: Connection, connection: str, feed: str) -> RowMapping | None:
+        return db.execute(select(runs).where(_active(connection, feed))).mappings().first()
+
+    def _resume(self, db: Connection, waiting: RowMapping, now: int) -> Claim:
+        if waiting["wait_until"] > now:
+            until = moment(waiting["wait_until"])
+            raise BusyError(f"{waiting['reason']}; the run waits until {until:%Y-%m-%d %H:%M:%S} UTC", until)
+        claim = Claim(waiting["id"], waiting["connection"], waiting["feed"], secrets.token_hex(8))
+        held = {"status": "running", "wait_until": None, **_held(claim.token, now)}
+        db.execute(update(runs).where(runs.c.id == claim.run).values(**held))
+        return claim
+
+    def _lose(self, db: Connection, active: RowMapping, successor: str, now: int) -> None:
+        if true_status(active, now) == "running":
+            until = moment(active["lease_until"])
+            where = f"{active['holder']['host']}, process {active['holder']['pid']}"
+            raise BusyError(f"{active['connection']}.{active['feed']} is being run by {where}, until {until}", until)
+        lost = {"status": "lost", "reason": "its process died", "token": None, "ended_at": now, "successor": successor}
+        db.execute(update(runs).where(runs.c.id == active["id"]).values(**lost))
+
+
+def true_status(run: RowMapping, now: int) -> str:
+    """The status to show: a run whose lease ran out or whose holder is proven dead is lost before anyone claims it."""
+    if run["status"] == "running" and (run["lease_until"] <= now or proven_dead(run["holder"])):
+        return "lost"
+    return str(run["status"])
+
+
+def moment(microseconds: int) -> datetime:
+    """A stored time as an aware datetime."""
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)
+
+
+def _run_id(now: int) -> str:
+    return f"{moment(now):%Y%m%dT%H%M%S}{secrets.token_hex(3)}"
+
+
+def _held(token: str, now: int) -> dict[str, Any]:
+    return {"token": token, "holder": this_process(), "lease_until": now + LEASE}
+
+
+def _mine(claim: Claim) -> Any:
+    return (runs.c.id == claim.run) & (runs.c.token == claim.token) & (runs.c.status == "running")
+
+
+def _active(connection: str, feed: str) -> Any:
+    running = runs.c.status.in_(("running", "waiting"))
+    return (runs.c.connection == connection) & (runs.c.feed == feed) & running

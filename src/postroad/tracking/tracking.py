@@ -1,0 +1,40 @@
+"""The one place where the books of a project are opened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from postroad.store.database import Database
+from postroad.telemetry import Watcher, unwatched
+from postroad.tracking.budget import TrackedBudget
+from postroad.tracking.feeds import Feeds
+from postroad.tracking.files import Files
+from postroad.tracking.leases import Leases
+from postroad.tracking.rejections import Rejections
+from postroad.tracking.runs import Runs
+
+
+class Tracking:
+    """Every book of a project on one database."""
+
+    def __init__(
+        self,
+        url: str,
+        product_version: str,
+        *,
+        clock: Callable[[], float] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        watcher: Watcher = unwatched,
+    ) -> None:
+        self.database = Database(url, clock=clock, watcher=watcher)
+        self.runs = Runs(self.database, product_version)
+        self.leases = Leases(self.database, sleep)
+        self.feeds = Feeds(self.database, self.runs)
+        self.files = Files(self.database)
+        self.rejections = Rejections(self.database)
+        self.budget = TrackedBudget(self.database)
+
+    def close(self) -> None:
+        """Give back the database."""
+        self.database.close()
