@@ -1,0 +1,60 @@
+"""What all tests share: the servers and tools that scripts/services starts, and how Hypothesis draws."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
+
+# CI draws the same examples every time, so that a red run is the change's; elsewhere every run looks further.
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci" if CI else "here")
+
+
+def absent(what: str) -> NoReturn:
+    """Skip a test by the name of what it lacks; under CI nothing may be lacking."""
+    message = f"{what} is absent: scripts/services start"
+    if CI:
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def setting(name: str) -> str | None:
+    """A server's address: from the environment, else as scripts/services wrote it."""
+    env = ROOT / ".services" / "env"
+    written = dict(line.split("=", 1) for line in env.read_text().splitlines()) if env.exists() else {}
+    return os.environ.get(name) or written.get(name)
+
+
+@pytest.fixture
+def postgresql_url() -> Iterator[str]:
+    """The address of an empty PostgreSQL database of this test's own."""
+    server = setting("POSTROAD_TEST_POSTGRESQL")
+    if server is None:
+        absent("PostgreSQL")
+    try:
+        connection = psycopg.connect(server, autocommit=True, connect_timeout=5)
+    except psycopg.OperationalError:
+        absent("PostgreSQL")
+    name = f"test_{secrets.token_hex(6)}"
+    with connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        yield f"{server.rpartition('/')[0]}/{name}"
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def strace() -> str:
+    """The path of strace, where it works (a container may forbid it)."""
+    return shutil.which("strace") or absent("strace")
