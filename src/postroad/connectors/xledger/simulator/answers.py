@@ -1,0 +1,103 @@
+"""From a GraphQL request to the bytes of its answer: rendered by column, kept for when the same page is asked again."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import OperationDefinitionNode, SelectionSetNode, execute_sync
+
+from postroad.connectors.xledger.simulator.connections import Connections
+from postroad.connectors.xledger.simulator.documents import Operation, schema
+from postroad.connectors.xledger.simulator.mistakes import RefusedError
+from postroad.connectors.xledger.simulator.render import text
+from postroad.connectors.xledger.simulator.selection import Selected
+
+CACHE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A body, how many rows it holds, and whether it reports errors."""
+
+    body: bytes
+    rows: int
+    failed: bool = False
+
+
+class PageCache:
+    """Rendered answers, the least recently asked dropped first; `limit` in bytes, None for all."""
+
+    def __init__(self, limit: int | None = CACHE_BYTES) -> None:
+        self._limit = limit
+        self._held = 0
+        self._pages: OrderedDict[object, Rendered] = OrderedDict()
+
+    def get(self, key: object) -> Rendered | None:
+        """The answer under that key."""
+        found = self._pages.get(key)
+        if found is not None:
+            self._pages.move_to_end(key)
+        return found
+
+    def put(self, key: object, page: Rendered) -> None:
+        """Keep an answer."""
+        self._pages[key] = page
+        self._held += len(page.body)
+        while self._limit is not None and self._held > self._limit:
+            self._held -= len(self._pages.popitem(last=False)[1].body)
+
+    def clear(self) -> None:
+        """Forget all answers: the data changed."""
+        self._pages.clear()
+        self._held = 0
+
+
+def rendered(operation: Operation, connections: Connections, current: bool, partial: bool) -> Rendered:
+    """The answer of an operation. `partial` says whether good root fields are answered beside failed ones."""
+    members: list[str] = []
+    errors: list[dict[str, Any]] = []
+    for root in operation.roots:
+        try:
+            member = _root_text(operation, root, connections, current)
+        except RefusedError as refused:
+            errors.append(refused.as_json(root.key))
+            member = "null"
+        members.append(f"{text(root.key)}:{member}")
+    data = "{" + ",".join(members) + "}"
+    if not errors:
+        return Rendered(f'{{"data":{data}}}'.encode(), connections.rows)
+    return Rendered(error_body(errors, data if partial else "null"), connections.rows if partial else 0, failed=True)
+
+
+def error_body(errors: Sequence[dict[str, Any]], data: str | None = None) -> bytes:
+    """The body of an answer with errors; without `data` if the request was refused whole."""
+    listed = json.dumps(errors, ensure_ascii=False)
+    return (f'{{"errors":{listed}}}' if data is None else f'{{"errors":{listed},"data":{data}}}').encode()
+
+
+def _root_text(operation: Operation, root: Selected, connections: Connections, current: bool) -> str:
+    if root.name == "__typename":
+        return text("Query")
+    if root.name.startswith("__"):
+        return _introspected(operation, root, current)
+    return connections.text(root)
+
+
+def _introspected(operation: Operation, root: Selected, current: bool) -> str:
+    """Introspection is small and rare: graphql-core's own executor answers a document with this root field only."""
+    alone = OperationDefinitionNode(
+        operation=operation.node.operation,
+        variable_definitions=operation.node.variable_definitions,
+        directives=(),
+        selection_set=SelectionSetNode(selections=root.nodes),
+        name=None,
+    )
+    definitions = tuple(alone if part is operation.node else part for part in operation.document.definitions)
+    kept = [part for part in definitions if part is alone or not isinstance(part, OperationDefinitionNode)]
+    document = type(operation.document)(definitions=tuple(kept))
+    result = execute_sync(schema(current), document, variable_values=operation.variables)
+    return json.dumps((result.data or {})[root.key], ensure_ascii=False)

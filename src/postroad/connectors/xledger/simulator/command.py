@@ -1,0 +1,64 @@
+"""The command `postroad simulate xledger`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+
+from postroad.connectors.xledger.simulator import DEMO_TOKEN
+from postroad.connectors.xledger.simulator.answers import CACHE_BYTES
+from postroad.connectors.xledger.simulator.server import XledgerSimulator
+
+DEFAULT_PORT = 8765
+
+
+def main(args: list[str]) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    options = _parser().parse_args(args)
+    simulator = XledgerSimulator(
+        seed=options.seed,
+        timesheets=options.timesheets,
+        token=options.token,
+        host=options.host,
+        port=options.port,
+        cache_bytes=None if options.pre_render else CACHE_BYTES,
+        latency_ms=options.latency_ms,
+    )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with simulator:
+        print(f"Xledger simulator with {options.timesheets} timesheets on {simulator.url}", flush=True)
+        if options.changes_per_minute > 0:
+            change_every(simulator, 60 / options.changes_per_minute, stop)
+        stop.wait()
+
+
+def change_every(simulator: XledgerSimulator, seconds: float, stop: threading.Event) -> None:
+    """Change one random timesheet again and again in the background."""
+
+    def change() -> None:
+        while not stop.wait(seconds):
+            simulator.mutate(1)
+
+    threading.Thread(target=change, daemon=True).start()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("postroad simulate xledger", description="A simulated Xledger on a local socket.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="which company (default: %(default)s)")
+    parser.add_argument(
+        "--timesheets", type=int, default=20_000, help="how many, up to 5 million (default: %(default)s)"
+    )
+    parser.add_argument("--token", default=DEMO_TOKEN, help="the API token that is valid (default: a demo token)")
+    parser.add_argument("--changes-per-minute", type=float, default=0, metavar="N", help="change timesheets meanwhile")
+    parser.add_argument("--latency-ms", type=float, default=0, metavar="N", help="hold every answer that long")
+    parser.add_argument(
+        "--pre-render",
+        action="store_true",
+        help="keep every page once rendered, so that a second walk comes from memory",
+    )
+    return parser
