@@ -64,8 +64,9 @@ def _writable(step: str, folder: Path) -> Check:
         return Check(step, ok=False, sentence=f"{folder} cannot be written: {error.strerror}")
 
 
-def network_filesystem(path: Path, mounts: Path = MOUNTS) -> str | None:
+def network_filesystem(path: Path, mounts: Path | None = None) -> str | None:
     """The kind of network file system that the path is on, None if it is local or cannot be told."""
+    mounts = mounts or MOUNTS
     if not mounts.exists():
         return None
     kind, longest = "", -1

@@ -59,7 +59,7 @@ def _note(detail: ErrorDetails, model: type[BaseModel], node: Node, notes: Notes
 def _sentence(detail: ErrorDetails, target: Node) -> str:
     if isinstance(target.value, Secret):
         return "takes no secret://; use a variable, as $NAME"
-    return detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be").replace("String", "text")
+    return detail["msg"].removeprefix("Value error, ").replace("Input should", "must").replace("String should", "must")
 
 
 def _suggestion(detail: ErrorDetails, target: Node) -> str:

@@ -92,6 +92,7 @@ def _settings(name: str) -> dict[str, Schema]:
     model = registry.load_connector(name).settings
     schema = with_variables(model.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}"))
     parts = schema.pop("$defs", {})
+    schema.setdefault("additionalProperties", False)
     schema["properties"] = {"connector": {"const": name}, **schema.get("properties", {})}
     return {name: schema} | {f"{name}.{part}": value for part, value in parts.items()}
 

@@ -1,0 +1,80 @@
+"""A connector of our own under the registry's functions, and a folder to write projects into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from postroad.errors import ConfigError
+from postroad.sdk import registry
+from postroad.sdk.connector import Connector
+from postroad.sdk.secrets import Secret
+
+Write = Callable[[Mapping[str, str]], Path]
+
+EXAMPLE = {
+    "postroad.yaml": "project: sample\nconnections:\n  erp: {connector: fake, url: $FAKE_URL, token: secret://FAKE_TOKEN}\n",
+    "flows/hours.yaml": "sync:\n  - {from: erp, entities: [timesheets]}\n",
+    ".env.example": "FAKE_URL=http://localhost\nFAKE_TOKEN=\n",
+}
+
+
+class Login(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    user: str
+    password: Secret
+
+
+class FakeSettings(BaseModel):
+    # Without `extra`: the loader has to find misspelt keys by itself.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    url: str = Field(pattern=r"^https?://")
+    token: Secret = Secret("-")
+    owner_set: Literal["MINE", "ALL"] = "MINE"
+    page_size: int = Field(default=100, ge=1)
+    strict: bool = True
+    companies: list[str] = []
+    login: Login | None = None
+
+    @model_validator(mode="after")
+    def _not_both(self) -> FakeSettings:
+        if self.login and self.companies:
+            raise ValueError("login and companies exclude each other")
+        return self
+
+
+FAKE = Connector("fake", FakeSettings, ("timesheets", "employees"), example=EXAMPLE)
+
+
+@pytest.fixture(autouse=True)
+def fake_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> Connector:
+        if name == "broken":
+            raise ConfigError("the package of connector 'broken' registers no Connector object")
+        return FAKE
+
+    for variable in ("URL", "TOKEN", "HOST", "PORT", "UNSET", "FAKE_URL", "FAKE_TOKEN", "PASSWORD"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(registry, "connector_names", lambda: ["broken", "fake"])
+    monkeypatch.setattr(registry, "load_connector", load)
+    monkeypatch.setattr("postroad.project.creating.load_connector", load)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes the files of a project; its folder."""
+
+    def write(files: Mapping[str, str]) -> Path:
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return tmp_path
+
+    return write

@@ -1,0 +1,122 @@
+"""What a good project folder becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from postroad.errors import ConfigError
+from postroad.project import Connection, MaxDeletes, Project, Sync, load_project
+from postroad.sdk.secrets import Secret
+from tests.unit.project.conftest import FakeSettings
+
+Write = Callable[[Mapping[str, str]], Path]
+
+ROOT = """\
+project: acme
+connections:
+  erp: {connector: fake, url: http://localhost, token: secret://TOKEN, companies: [se01, '0012']}
+"""
+FLOW = """\
+sync:
+  - {from: erp, entities: [timesheets]}
+  - {from: erp, entities: [employees], max_deletes: 2.5%}
+"""
+
+
+def test_the_same_project_is_read_or_built_in_python(write: Write) -> None:
+    folder = write({"postroad.yaml": ROOT, "flows/hours.yaml": FLOW})
+    settings = FakeSettings(url="http://localhost", token=Secret("x", "secret://TOKEN"), companies=["se01", "0012"])
+    built = Project(
+        name="acme",
+        folder=folder,
+        connections={"erp": Connection("erp", "fake", settings)},
+        syncs=(Sync("erp", ("timesheets",)), Sync("erp", ("employees",), MaxDeletes(rows=0, percent=2.5))),
+    )
+    read = load_project(folder)
+    assert replace(read, secrets=(), fingerprint="") == built
+
+
+def test_a_project_built_in_python_knows_its_connections(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no connection"):
+        Project("acme", tmp_path, syncs=(Sync("erp", ("timesheets",)),))
+
+
+def test_defaults_are_a_local_lake_and_sqlite(write: Write) -> None:
+    folder = write({"postroad.yaml": "project: acme\n"})
+    project = load_project(folder)
+    assert (project.lake, project.database) == ("./lake", "sqlite:///postroad.db")
+    assert (project.lake_folder, project.database_file) == (folder / "lake", folder / "postroad.db")
+    assert project.database_url == f"sqlite:///{folder / 'postroad.db'}"
+    assert project.syncs == ()
+
+
+def test_an_absolute_sqlite_path_and_postgresql_stay_as_they_are(tmp_path: Path) -> None:
+    absolute = Project("acme", tmp_path, database=f"sqlite:///{tmp_path}/x.db")
+    assert absolute.database_file == tmp_path / "x.db"
+    remote = Project("acme", tmp_path, database="postgresql://localhost/postroad")
+    assert (remote.database_file, remote.database_url) == (None, "postgresql://localhost/postroad")
+
+
+def test_max_deletes_is_the_greater_of_rows_and_share() -> None:
+    assert [MaxDeletes().of(rows) for rows in (0, 1_000, 1_001, 20_000)] == [100, 100, 100, 2_000]
+    assert MaxDeletes(rows=5, percent=0).of(1_000_000) == 5
+    assert MaxDeletes(rows=0, percent=10).of(50) == 5
+
+
+@pytest.mark.parametrize(("text", "most"), [("0", 0), ("7", 7), ("'7'", 7), ("10%", 20), ("'12.5 %'", 25), ("0%", 0)])
+def test_max_deletes_is_rows_or_a_percentage(write: Write, text: str, most: int) -> None:
+    flow = f"sync: [{{from: erp, entities: [timesheets], max_deletes: {text}}}]"
+    project = load_project(write({"postroad.yaml": ROOT, "flows/a.yaml": flow}))
+    assert project.syncs[0].max_deletes.of(200) == most
+
+
+def test_an_environment_overlays_the_project_key_by_key(write: Write) -> None:
+    overlay = "protected: true\nlake: ./prod\nconnections:\n  erp: {url: https://prod, companies: [no01]}\n"
+    folder = write({"postroad.yaml": ROOT, "environments/prod.yaml": overlay})
+    project = load_project(folder, "prod")
+    settings = project.settings("erp")
+    assert (project.environment, project.protected, project.lake) == ("prod", True, "./prod")
+    assert (settings.url, settings.companies, str(settings.token)) == ("https://prod", ["no01"], "secret://TOKEN")
+    assert load_project(folder).protected is False
+
+
+def test_a_variable_that_the_overlay_replaces_need_not_be_set(write: Write) -> None:
+    root = "project: acme\nlake: $UNSET\n"
+    folder = write({"postroad.yaml": root, "environments/dev.yaml": "lake: ./dev\n"})
+    assert load_project(folder, "dev").lake == "./dev"
+
+
+def test_variables_fill_any_kind_of_value(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOST", "from-environment")
+    text = (
+        "project: acme\nconnections:\n  erp:\n    connector: fake\n    url: http://${HOST}:$PORT/${UNSET:-graphql}$$\n"
+    )
+    text += "    page_size: $PORT\n    strict: ${UNSET:-no}\n"
+    folder = write({"postroad.yaml": text, ".env": "HOST=from-dotenv\nPORT=8080\n"})
+    settings = load_project(folder).settings("erp")
+    assert (settings.url, settings.page_size, settings.strict) == ("http://from-environment:8080/graphql$", 8080, False)
+
+
+def test_yaml_is_1_2_and_keeps_codes_and_dates_as_texts(write: Write) -> None:
+    erp = "{connector: fake, url: 'http://x', companies: [no, 0012, 2024-01-01, '007']}"
+    text = f"project: acme\nconnections:\n  erp: {erp}\n"
+    project = load_project(write({"postroad.yaml": text}))
+    assert project.settings("erp").companies == ["no", "0012", "2024-01-01", "007"]
+    assert [(w.code, w.line, w.column) for w in project.warnings] == [("leading-zero", 3, 59)]
+
+
+def test_a_flow_with_the_other_ending_is_warned_of(write: Write) -> None:
+    project = load_project(write({"postroad.yaml": ROOT, "flows/a.yml": FLOW}))
+    assert project.syncs == ()
+    assert [(w.file, w.code) for w in project.warnings] == [("flows/a.yml", "ignored-file")]
+
+
+def test_the_fingerprint_follows_the_files_but_not_the_secrets(write: Write) -> None:
+    files = {"postroad.yaml": ROOT, "flows/a.yaml": FLOW, ".env": "TOKEN=a"}
+    first = load_project(write(files)).fingerprint
+    assert load_project(write({".env": "TOKEN=b"})).fingerprint == first
+    assert load_project(write({"flows/a.yaml": FLOW + "# changed\n"})).fingerprint != first
