@@ -26,7 +26,7 @@ def check_project(folder: Path, environment: str | None = None) -> Iterator[Chec
     except ConfigError as error:
         yield from (Check("configuration", ok=False, sentence=str(mistake)) for mistake in error.mistakes)
         return
-    found = f"{len(project.connections)} connections, {len(project.syncs)} syncs"
+    found = f"project {project.name}; connections: {len(project.connections)}, syncs: {len(project.syncs)}"
     yield Check("configuration", ok=True, sentence=found)
     yield from (Check("warning", ok=True, sentence=str(warning)) for warning in project.warnings)
     yield from _secrets(project)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from postroad.errors import ConfigError
 from postroad.project.loading import ROOT
+from postroad.project.variables import DOTENV, SECRETS
 from postroad.sdk.registry import load_connector
 
 IGNORED = """\
@@ -70,8 +72,10 @@ def _example(name: str) -> Mapping[str, str]:
 
 def _written(path: Path, text: str) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
+    # What holds secrets is its owner's from the first moment.
+    mode = 0o600 if path.name == DOTENV or path.parent.name == SECRETS else 0o666
     try:
-        with path.open("x", encoding="utf-8") as file:
+        with open(path, "x", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(text)
     except FileExistsError:
         return False

@@ -99,10 +99,13 @@ class _Loader:
         return None
 
     def files(self, folder: str) -> list[Path]:
-        """The folder's YAML files, sorted; one with the other ending would be overlooked, so it is warned of."""
-        for path in sorted((self.folder / folder).glob("*.yml")):
-            self.notes.warning(Spot(f"{folder}/{path.name}"), "ignored-file", "the file is not read", "name it .yaml")
-        return sorted(path for path in (self.folder / folder).glob("*.yaml") if path.is_file())
+        """The folder's YAML files, sorted; files that look as if they were meant but are not read are warned of."""
+        meant = [path for path in (self.folder / folder).rglob("*") if path.suffix.lower() in (".yaml", ".yml")]
+        found = sorted(path for path in meant if path.parent.name == folder and path.suffix == ".yaml")
+        for path in sorted(set(meant) - set(found)):
+            name = path.relative_to(self.folder).as_posix()
+            self.notes.warning(Spot(name), "ignored-file", "the file is not read", f"name it {folder}/{path.stem}.yaml")
+        return found
 
     def validated(self, model: type[Model], node: Node, prefix: str = "") -> Model | None:
         try:
@@ -136,7 +139,7 @@ class _Loader:
             return None
         try:
             return registry.load_connector(node.value)
-        except ConfigError as error:
+        except (ConfigError, ImportError) as error:
             self.notes.mistake(node.spot, "broken-connector", str(error))
             return None
 

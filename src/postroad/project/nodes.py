@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ class Node:
     """One value of a file: a dict or list of nodes, or a scalar.
 
     `spot` is where the value begins, `key` where the key that names it begins, `dollars` where each `$` of a text
-    stands, `literal` that the file holds the text itself rather than a `$VAR`.
+    stands in the file, `literal` that the file holds the text itself rather than a `$VAR`.
     """
 
     value: Any
@@ -61,15 +61,6 @@ class Node:
             node = found
         return node
 
-    def scalars(self) -> Iterator[Node]:
-        """All scalar nodes beneath, in file order."""
-        children = self.value.values() if isinstance(self.value, dict) else self.value
-        if not isinstance(self.value, dict | list):
-            yield self
-            return
-        for child in children:
-            yield from child.scalars()
-
 
 def merge(base: Node, overlay: Node) -> Node:
     """The base with the overlay's values: mappings are merged key by key, everything else is replaced whole."""
@@ -83,25 +74,24 @@ def merge(base: Node, overlay: Node) -> Node:
 
 @dataclass(slots=True)
 class Notes:
-    """Collects what is wrong and what is dubious while a project is read, so that all of it is told at once."""
+    """Collects what is wrong and what is dubious while a project is read, so that all of it is told at once.
 
-    mistakes: list[Mistake] = field(default_factory=list)
-    warnings: list[Mistake] = field(default_factory=list)
+    The dicts are ordered sets: an alias or a merged value is read twice but told once.
+    """
+
+    mistakes: dict[Mistake, None] = field(default_factory=dict)
+    warnings: dict[Mistake, None] = field(default_factory=dict)
+    mistaken: set[Spot] = field(default_factory=set)
 
     def mistake(self, spot: Spot, code: str, sentence: str, hint: str = "") -> None:
         """Note something that must be mended before the project can be used."""
-        self._note(self.mistakes, Mistake(spot.file, spot.line, spot.column, code, sentence, hint))
+        self.mistakes[Mistake(spot.file, spot.line, spot.column, code, sentence, hint)] = None
+        self.mistaken.add(spot)
 
     def warning(self, spot: Spot, code: str, sentence: str, hint: str = "") -> None:
         """Note something that works but is probably not meant."""
-        self._note(self.warnings, Mistake(spot.file, spot.line, spot.column, code, sentence, hint))
+        self.warnings[Mistake(spot.file, spot.line, spot.column, code, sentence, hint)] = None
 
     def about(self, spots: Sequence[Spot]) -> bool:
         """Whether a mistake is noted at one of the spots."""
-        noted = {Spot(mistake.file, mistake.line, mistake.column) for mistake in self.mistakes}
-        return not noted.isdisjoint(spots)
-
-    @staticmethod
-    def _note(notes: list[Mistake], note: Mistake) -> None:
-        if note not in notes:
-            notes.append(note)
+        return not self.mistaken.isdisjoint(spots)

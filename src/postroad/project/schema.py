@@ -30,7 +30,7 @@ def project_schema() -> Schema:
     for name in names:
         schema["$defs"] |= _settings(name)
     schema["properties"]["connections"] |= _named({"$ref": "#/$defs/connection"})
-    return {"$schema": DIALECT, **schema}
+    return {"$schema": DIALECT, **schema, "title": "Project", "description": "postroad.yaml: a project's connections."}
 
 
 def environment_schema() -> Schema:
@@ -47,7 +47,7 @@ def environment_schema() -> Schema:
 
 def flow_schema() -> Schema:
     """The schema of a file in flows/."""
-    return {"$schema": DIALECT, **with_variables(FlowShape.model_json_schema())}
+    return {"$schema": DIALECT, **with_variables(FlowShape.model_json_schema()), "title": "Flow"}
 
 
 def schemas() -> dict[str, str]:

@@ -15,6 +15,7 @@ from postroad.project.nodes import Node, Notes, Spot
 from postroad.sdk.secrets import Secret
 
 DOTENV = ".env"
+SECRETS = "secrets"
 VARIABLE = re.compile(
     r"\$(?:(?P<dollar>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?P<default>:-[^}$]*)?\})?", re.ASCII
 )
@@ -29,22 +30,27 @@ LINE = re.compile(
 
 def read_dotenv(folder: Path, notes: Notes | None = None) -> dict[str, str]:
     """The variables of the folder's `.env`: `NAME=value`, quotes and `# comments` as shells have them, no expansion."""
-    try:
-        lines = (folder / DOTENV).read_text("utf-8-sig").splitlines()
-    except FileNotFoundError:
-        return {}
-    except UnicodeDecodeError:
-        lines = []
-        if notes:
-            notes.mistake(Spot(DOTENV), "bad-env", "the file is not UTF-8")
-    found = {}
-    for number, line in enumerate(lines, 1):
+    found: dict[str, str] = {}
+    text = _text_of(folder / DOTENV)
+    if text is None and notes:
+        notes.mistake(Spot(DOTENV), "unreadable", "the file cannot be read, or is not UTF-8")
+    for number, line in enumerate((text or "").splitlines(), 1):
         match = LINE.fullmatch(line)
         if match:
             found[match["name"]] = _unquoted(match)
         elif notes and line.strip() and not line.lstrip().startswith("#"):
             notes.mistake(Spot(DOTENV, number), "bad-env", "the line is not NAME=value")
     return found
+
+
+def _text_of(path: Path) -> str | None:
+    """The file's text, "" if there is no file, None if it cannot be read: the error itself would hold bytes of it."""
+    try:
+        return path.read_text("utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _unquoted(match: re.Match[str]) -> str:
@@ -64,7 +70,7 @@ class SecretReference:
     @property
     def file(self) -> Path:
         """The file that may hold it."""
-        return self.folder / "secrets" / self.name
+        return self.folder / SECRETS / self.name
 
     def reveal(self) -> str:
         """The value now; ConfigError with code `missing-secret` that lists the places looked in."""
@@ -91,9 +97,9 @@ class SecretReference:
         trail.append(DOTENV)
         if value := read_dotenv(self.folder).get(self.name):
             return value, trail
-        trail.append(f"secrets/{self.name}")
-        value = self.file.read_text("utf-8").rstrip("\r\n") if self.file.is_file() else ""
-        return value or None, trail
+        text = _text_of(self.file)
+        trail.append(f"{SECRETS}/{self.name}" + (" (which cannot be read)" if text is None else ""))
+        return (text or "").rstrip("\r\n") or None, trail
 
 
 class Filler:
@@ -113,7 +119,7 @@ class Filler:
             return replace(node, value=[self.fill(child) for child in value])
         if isinstance(value, str) and value.startswith("secret://"):
             return replace(node, value=self._secret(node))
-        return self._text(node) if node.dollars else node
+        return self._text(node) if isinstance(value, str) and "$" in value else node
 
     def _secret(self, node: Node) -> Any:
         match = SECRET.fullmatch(node.value)
@@ -123,19 +129,21 @@ class Filler:
         reference = SecretReference(match["name"], self.folder, node.spot)
         self.secrets.append(reference)
         if reference.readable_by_all():
-            sentence = f"everybody on this machine can read secrets/{reference.name}"
-            self.notes.warning(node.spot, "readable-secret", sentence, f"chmod 600 secrets/{reference.name}")
+            sentence = f"everybody on this machine can read {SECRETS}/{reference.name}"
+            self.notes.warning(node.spot, "readable-secret", sentence, f"chmod 600 {SECRETS}/{reference.name}")
         return Secret(reference.reveal, f"secret://{reference.name}")
 
     def _text(self, node: Node) -> Node:
         spots = iter(node.dollars)
-        text = VARIABLE.sub(
-            lambda match: self._variable(match, node, [next(spots) for _ in range(match[0].count("$"))]), node.value
-        )
-        return replace(node, value=text, literal=False)
 
-    def _variable(self, match: re.Match[str], node: Node, spots: list[Spot]) -> str:
-        spot = spots[0] if spots else node.spot
+        def filled(match: re.Match[str]) -> str:
+            # A `$` that was written as an escape stands nowhere in the file: the text's own place will do.
+            first, *_ = [next(spots, node.spot) for _ in range(match[0].count("$"))]
+            return self._variable(match, first)
+
+        return replace(node, value=VARIABLE.sub(filled, node.value), literal=False)
+
+    def _variable(self, match: re.Match[str], spot: Spot) -> str:
         if match["dollar"]:
             return "$"
         name, default = match["bare"] or match["name"], match["default"]

@@ -10,6 +10,7 @@ import pytest
 
 from postroad.errors import ConfigError
 from postroad.project import check_project, init_project, load_project, network_filesystem
+from tests.unit.project.conftest import EXAMPLE
 
 Write = Callable[[Mapping[str, str]], Path]
 
@@ -40,6 +41,12 @@ def test_an_example_is_a_project_that_runs_with_its_variables(tmp_path: Path, mo
     assert (tmp_path / ".env.example").read_text().startswith("FAKE_URL")
     ignored = (tmp_path / ".gitignore").read_text().splitlines()
     assert {"lake/", "*.db", ".env"} <= set(ignored)
+
+
+def test_what_holds_secrets_is_its_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXAMPLE, ".env", "FAKE_TOKEN=x\n")
+    init_project(tmp_path, "fake")
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

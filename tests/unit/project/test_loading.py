@@ -109,10 +109,13 @@ def test_yaml_is_1_2_and_keeps_codes_and_dates_as_texts(write: Write) -> None:
     assert [(w.code, w.line, w.column) for w in project.warnings] == [("leading-zero", 3, 59)]
 
 
-def test_a_flow_with_the_other_ending_is_warned_of(write: Write) -> None:
-    project = load_project(write({"postroad.yaml": ROOT, "flows/a.yml": FLOW}))
+def test_flows_that_are_not_read_are_warned_of(write: Write) -> None:
+    project = load_project(write({"postroad.yaml": ROOT, "flows/a.yml": FLOW, "flows/deep/b.yaml": FLOW}))
     assert project.syncs == ()
-    assert [(w.file, w.code) for w in project.warnings] == [("flows/a.yml", "ignored-file")]
+    assert [(w.file, w.code) for w in project.warnings] == [
+        ("flows/a.yml", "ignored-file"),
+        ("flows/deep/b.yaml", "ignored-file"),
+    ]
 
 
 def test_the_fingerprint_follows_the_files_but_not_the_secrets(write: Write) -> None:

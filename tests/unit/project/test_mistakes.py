@@ -80,6 +80,7 @@ ROOT_MISTAKES: list[tuple[str, list[Place]]] = [
     ("project: acme\nlake: ./${UNSET}/$UNSET\n", [("unset-variable", 2, 9), ("unset-variable", 2, 18)]),
     ("project: acme\nlake: 'it''s $$5 $UNSET'\n", [("unset-variable", 2, 18)]),
     ("project: acme\nlake: >\n  one\n  $UNSET two\n", [("unset-variable", 4, 3)]),
+    ('project: "\\x24UNSET/$UNSET"\n', [("unset-variable", 1, 10), ("unset-variable", 1, 21)]),
     ("project: acme\nlake: ${UNSET:?no}\n", [("bad-variable", 2, 7)]),
     ("project: acme\nlake: ${UNSET:-$A}\n", [("bad-variable", 2, 7), ("unset-variable", 2, 16)]),
     ("project: acme\nlake: 5$\n", [("bad-variable", 2, 8)]),
@@ -181,6 +182,19 @@ def test_files_that_are_too_large_or_not_text_are_refused(write: Write) -> None:
     assert [(m.file, *place) for m, place in zip(mistakes(folder), places(mistakes(folder)), strict=True)] == [
         ("flows/big.yaml", "too-large", 1, 1),
         ("flows/latin.yaml", "bad-yaml", 2, 5),
+    ]
+
+
+def test_files_that_cannot_be_read_are_told(write: Write) -> None:
+    folder = write({"postroad.yaml": HEAD})
+    (folder / "flows").mkdir()
+    (folder / "flows/gone.yaml").symlink_to(folder / "nowhere")
+    (folder / "flows/folder.yaml").mkdir()
+    (folder / ".env").write_bytes(b"A=\xff")
+    assert [(m.file, m.code) for m in mistakes(folder)] == [
+        (".env", "unreadable"),
+        ("flows/folder.yaml", "unreadable"),
+        ("flows/gone.yaml", "unreadable"),
     ]
 
 

@@ -51,6 +51,15 @@ def test_a_missing_secret_is_told_when_it_is_needed_with_the_places_looked_in(wr
     )
 
 
+def test_a_secret_file_that_is_not_text_is_told_without_its_bytes(write: Write) -> None:
+    folder = write({"postroad.yaml": ROOT, "secrets/TOKEN": ""})
+    (folder / "secrets/TOKEN").write_bytes(PLANTED.encode() + b"\xff")
+    (folder / "secrets/TOKEN").chmod(0o600)
+    with pytest.raises(ConfigError, match=r"secrets/TOKEN \(which cannot be read\)") as caught:
+        reveal(folder)
+    assert caught.value.__context__ is None
+
+
 def test_a_rotated_secret_is_found_without_loading_again(write: Write) -> None:
     token = load_project(write({"postroad.yaml": ROOT, ".env": "TOKEN=old"})).settings("erp").token
     assert token.reveal() == "old"
