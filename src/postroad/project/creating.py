@@ -9,7 +9,7 @@ from pathlib import Path
 from postroad.errors import ConfigError
 from postroad.project.loading import ROOT
 from postroad.project.variables import DOTENV, SECRETS
-from postroad.sdk.registry import load_connector
+from postroad.sdk import registry
 
 IGNORED = """\
 # Made by runs, or secret: neither belongs into version control.
@@ -64,7 +64,7 @@ def init_project(folder: Path, example: str | None = None) -> tuple[Path, ...]:
 
 
 def _example(name: str) -> Mapping[str, str]:
-    example = load_connector(name).example
+    example = registry.load_connector(name).example
     if not example:
         raise ConfigError(f"connector '{name}' has no example project")
     return example

@@ -63,7 +63,6 @@ def fake_registry(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(registry, "connector_names", lambda: ["broken", "fake"])
     monkeypatch.setattr(registry, "load_connector", load)
-    monkeypatch.setattr("postroad.project.creating.load_connector", load)
 
 
 @pytest.fixture
