@@ -14,7 +14,15 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from postroad.errors import AuthError, ConfigError, PostroadError, RemoteError, StateError, ThrottledError, TransientError
+from postroad.errors import (
+    AuthError,
+    ConfigError,
+    PostroadError,
+    RemoteError,
+    StateError,
+    ThrottledError,
+    TransientError,
+)
 from postroad.sdk.budget import MemoryBudget, count_call
 from postroad.sdk.connector import Budget, Tools
 
@@ -95,7 +103,9 @@ class HttpClient:
         try:
             self._client = httpx.Client(timeout=limits.timeout, follow_redirects=False, transport=transport)
         except (ValueError, ImportError) as error:
-            raise ConfigError(f"no HTTP client could be made ({type(error).__name__}): check the proxy settings") from None
+            raise ConfigError(
+                f"no HTTP client could be made ({type(error).__name__}): check the proxy settings"
+            ) from None
 
     def __repr__(self) -> str:
         return f"HttpClient(budget={self._limits.budget!r})"
@@ -226,7 +236,7 @@ def status_error(answer: Answer) -> Exception | None:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """The seconds of a `Retry-After` header in either of its forms (RFC 9110, 10.2.3), measured by the server's clock."""
+    """The seconds of a `Retry-After` header in either of its forms (RFC 9110, 10.2.3), by the server's clock."""
     text = answer.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text)
@@ -250,7 +260,11 @@ def http_date(text: str) -> datetime | None:
 _MAPPED: tuple[tuple[type[Exception], type[PostroadError], str], ...] = (
     (httpx.TimeoutException, TransientError, "the server did not answer in time"),
     (httpx.UnsupportedProtocol, ConfigError, "the url must begin with https:// or http://"),
-    (httpx.LocalProtocolError, ConfigError, "the request is not valid HTTP: check the url and the secret for odd characters"),
+    (
+        httpx.LocalProtocolError,
+        ConfigError,
+        "the request is not valid HTTP: check the url and the secret for odd characters",
+    ),
     (httpx.InvalidURL, ConfigError, "the url cannot be read"),
     (httpx.DecodingError, TransientError, "the answer was damaged on its way"),
     (httpx.RemoteProtocolError, TransientError, "the connection was dropped half-way"),

@@ -22,17 +22,17 @@ class Edge(msgspec.Struct):
     node: msgspec.Raw = NOTHING
 
 
-class PageInfo(msgspec.Struct):
+class PageInfo(msgspec.Struct, rename="camel"):
     """What follows a page."""
 
-    hasNextPage: bool = False
+    has_next_page: bool = False
 
 
-class Page(msgspec.Struct):
+class Page(msgspec.Struct, rename="camel"):
     """One connection of an answer. `edges` is null, not empty, when nothing matches (fact sheet 1.4)."""
 
     edges: list[Edge] | None = None
-    pageInfo: PageInfo | None = None
+    page_info: PageInfo | None = None
 
     @property
     def rows(self) -> Sequence[Edge]:
@@ -42,20 +42,20 @@ class Page(msgspec.Struct):
     @property
     def more(self) -> bool:
         """Whether another page follows."""
-        return self.pageInfo is not None and self.pageInfo.hasNextPage
+        return self.page_info is not None and self.page_info.has_next_page
 
 
-class DeltaNode(msgspec.Struct):
+class DeltaNode(msgspec.Struct, rename="camel"):
     """The part of a change that a look-up by id needs."""
 
-    dbId: str | int | None = None
-    mutationType: str | None = None
+    db_id: str | int | None = None
+    mutation_type: str | None = None
 
 
-class KeyNode(msgspec.Struct):
+class KeyNode(msgspec.Struct, rename="camel"):
     """The id of a node."""
 
-    dbId: str | int | None = None
+    db_id: str | int | None = None
 
 
 class _Body(msgspec.Struct):
@@ -91,7 +91,7 @@ class Reply:
         """The id of the company that the token belongs to."""
         found = [key_of(edge.node) for edge in self.page(TENANT).rows]
         if not found or found[0] is None:
-            raise UnusableError("the token's own company cannot be read: give it that right, or set tenant_check: false")
+            raise UnusableError("the token cannot read its own company: give it that right, or set tenant_check: false")
         return found[0]
 
 
@@ -107,7 +107,7 @@ def read_reply(body: bytes, date: datetime | None, now: float) -> Reply:
 def key_of(node: bytes) -> str | None:
     """The `dbId` of an undecoded node as text."""
     key = _look(_KEY, node)
-    return None if key is None or key.dbId is None else str(key.dbId)
+    return None if key is None or key.db_id is None else str(key.db_id)
 
 
 def delta_of(node: bytes) -> DeltaNode:

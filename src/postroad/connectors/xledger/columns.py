@@ -90,9 +90,10 @@ def _converted(values: pa.Array, each: Field, zone: str, columns: Columns) -> pa
         return values
     if each.kind == "local_time":
         return _instants(values, each.column, zone, columns)
-    array, rows = cast_or_find(values, COLUMN_TYPES[each.kind])
     if each.kind == "id64":
-        array, rows = _plain_digits(values, array, rows)
+        array, rows = cast_ids(values)
+    else:
+        array, rows = cast_or_find(values, COLUMN_TYPES[each.kind])
     if each.kind == "date":
         array, rows = _years_1_to_9999(array, rows)
     columns.refuse(rows, CAUSES[each.kind][0], f"{each.column} {CAUSES[each.kind][1]}")
@@ -110,13 +111,17 @@ def _instants(values: pa.Array, column: str, zone: str, columns: Columns) -> pa.
     return instants.values
 
 
-def _plain_digits(values: pa.Array, array: pa.Array, rows: list[int]) -> tuple[pa.Array, list[int]]:
-    """Arrow also reads `0x1f` as a number; an id is digits."""
-    plain = pc.fill_null(pc.match_substring_regex(values, DIGITS), True)
-    if pc.all(plain).as_py() is not False:
-        return array, rows
-    odd = pc.indices_nonzero(pc.invert(plain)).to_pylist()
-    return pc.if_else(plain, array, pa.scalar(None, array.type)), sorted({*rows, *odd})
+def cast_ids(values: pa.Array) -> tuple[pa.Array, list[int]]:
+    """Ids as numbers, and the rows that hold none. Arrow would also read `0x1f`; an id is digits."""
+    if values.type == pa.int64():
+        return values, []
+    plain = pc.match_substring_regex(values, DIGITS)
+    odd: list[int] = []
+    if pc.all(plain).as_py() is False:
+        odd = pc.indices_nonzero(pc.invert(plain)).to_pylist()
+        values = pc.if_else(plain, values, pa.scalar(None, values.type))
+    array, rows = cast_or_find(values, pa.int64())
+    return array, sorted({*rows, *odd})
 
 
 def _years_1_to_9999(array: pa.Array, rows: list[int]) -> tuple[pa.Array, list[int]]:

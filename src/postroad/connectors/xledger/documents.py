@@ -1,5 +1,6 @@
 """GraphQL documents, built from declarations. Values that change from call to call are variables, so that a server
-may keep what it made of the text."""
+may keep what it made of the text.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +83,9 @@ def changes_document(asks: Sequence[Ask], scope: Scope, *, tenant: bool) -> Docu
     for ask in asks:
         name, deltas = ask.declaration.name, ask.declaration.deltas
         newest = f"last: 1, ownerSet: {scope.owner_set}"
-        roots.append(f"{newest_alias(name)}: {deltas}({newest}) {{ edges {{ cursor node {{ syncVersion mutatedAt }} }} }}")
+        roots.append(
+            f"{newest_alias(name)}: {deltas}({newest}) {{ edges {{ cursor node {{ syncVersion mutatedAt }} }} }}"
+        )
         if ask.positioned:
             variables[f"{name}_after"] = ("String", ask.after)
             arguments = f"first: {scope.page_size}{_after(f'${name}_after', ask.after)}, ownerSet: {scope.owner_set}"
@@ -100,16 +103,18 @@ def rows_document(wanted: Mapping[Declaration, tuple[Sequence[str], str | None]]
         variables[f"{name}_ids"] = (f"[{declaration.id_type}!]", values)
         variables[f"{name}_after"] = ("String", after)
         found = f"filter: {{ dbId_in: ${name}_ids }}, first: {scope.page_size}{_after(f'${name}_after', after)}"
-        roots.append(f"{name}: {declaration.root}({found}{_scoped(declaration, scope)}) {_page(selection(declaration.fields))}")
+        roots.append(
+            f"{name}: {declaration.root}({found}{_scoped(declaration, scope)}) {_page(selection(declaration.fields))}"
+        )
     return _document(roots, variables, tenant=False)
 
 
-def edge_rows_document(declaration: Declaration, scope: Scope, *, content: str) -> Document:
+def edge_rows_document(declaration: Declaration, scope: Scope) -> Document:
     """The first and the last row of an entity, for a check or a forecast."""
-    roots = [
-        f"{alias}: {declaration.root}({which}: 1{_scoped(declaration, scope)}) {{ edges {{ cursor node {{ {content} }} }} }}"
-        for alias, which in (("oldest", "first"), ("newest", "last"))
-    ]
+    roots = []
+    for alias, which in (("oldest", "first"), ("newest", "last")):
+        arguments = f"{which}: 1{_scoped(declaration, scope)}"
+        roots.append(f"{alias}: {declaration.root}({arguments}) {{ edges {{ cursor node {{ dbId }} }} }}")
     return _document(roots, {}, tenant=False)
 
 

@@ -67,7 +67,7 @@ class Declaration:
     key_kind: Literal["id64", "int"]
     id_type: str
     has_object_status: bool
-    changed_at: tuple[str, ...] | None = None
+    changed_at: str | None = None
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -123,7 +123,7 @@ TIMESHEETS = Declaration(
     key_kind="id64",
     id_type="Int64String",
     has_object_status=True,
-    changed_at=("modifiedAt",),
+    changed_at="modifiedAt",
     fields=parse_fields(
         """
         dbId id64

@@ -21,8 +21,12 @@ CONCURRENCY_PAUSE = 1.0
 MAX_MESSAGE = 200
 
 _CURSOR = re.compile(r"cursor|syncversion", re.IGNORECASE)
-_EXPIRED = re.compile(r"expire|too old|no longer|older than|unknown|invalid|not found|not valid|retention", re.IGNORECASE)
-_TOKEN = re.compile(r"api.?token|authori[sz]ation|unauthenticated|not authenticated|invalid token|unknown token", re.IGNORECASE)
+_EXPIRED = re.compile(
+    r"expire|too old|no longer|older than|unknown|invalid|not found|not valid|retention", re.IGNORECASE
+)
+_TOKEN = re.compile(
+    r"api.?token|authori[sz]ation|unauthenticated|not authenticated|invalid token|unknown token", re.IGNORECASE
+)
 
 
 class UnusableError(RemoteError):
@@ -97,11 +101,11 @@ def classifier(zone: str, clock: Callable[[], float]) -> Callable[[int, Mapping[
 def _error(faults: list[Fault], zone: str, now: datetime) -> Exception:
     """The gravest meaning of a list of faults: a limit or a refused token explains all the others."""
     for fault in faults:
-        if found := _limit(fault, zone, now):
-            return found
+        if limited := _limit(fault, zone, now):
+            return limited
     for fault in faults:
-        if found := _refusal(fault):
-            return found
+        if refused := _refusal(fault):
+            return refused
     text = shortened("; ".join(fault.message or fault.codes.strip() for fault in faults))
     expired = any(_CURSOR.search(said) and _EXPIRED.search(said) for said in map(_said, faults))
     kind = NoCurrentError if "_current" in text and "Cannot query field" in text else QueryError
@@ -113,7 +117,9 @@ def _limit(fault: Fault, zone: str, now: datetime) -> ThrottledError | None:
     if "BURST_RATE_LIMIT" in said or "Too many requests in the last" in said:
         return ThrottledError("Xledger allows 20 calls in 5 seconds and those are used up", BURST_PAUSE)
     if "INSUFFICIENT_CREDITS" in said or "Insufficient credits" in said:
-        return ThrottledError("the credits of this Xledger token are used up", _until(fault.extension("resetAt"), zone, now))
+        return ThrottledError(
+            "the credits of this Xledger token are used up", _until(fault.extension("resetAt"), zone, now)
+        )
     if "CONCURRENCY_LIMIT" in said:
         return ThrottledError("too many calls to Xledger at the same time", CONCURRENCY_PAUSE)
     return None

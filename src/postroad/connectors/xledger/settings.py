@@ -15,12 +15,16 @@ class XledgerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    url: str = Field(description="The GraphQL endpoint, such as https://www.xledger.net/graphql.", pattern=r"^https?://")
+    url: str = Field(
+        description="The GraphQL endpoint, such as https://www.xledger.net/graphql.", pattern=r"^https?://"
+    )
     token: Secret = Field(description="The API token, such as secret://XLEDGER_TOKEN.")
     owner_set: Literal["CURRENT", "UPPER", "LOWER", "MINE", "ALL"] = Field(
         "MINE", description="Whose records are read; the walk, the changes and the look-ups all ask for the same."
     )
-    object_status: Literal["ALL", "OPEN", "CLOSED"] = Field("ALL", description="Which records are read: all, or only open or closed ones.")
+    object_status: Literal["ALL", "OPEN", "CLOSED"] = Field(
+        "ALL", description="Which records are read: all, or only open or closed ones."
+    )
     time_zone: str = Field("Europe/Oslo", description="The zone of the local times that Xledger sends.")
     page_size: int = Field(10_000, ge=1, le=10_000, description="Rows per call; Xledger allows 10,000.")
     tenant_check: bool = Field(True, description="Ask whose token it is, and refresh fully when that is somebody else.")

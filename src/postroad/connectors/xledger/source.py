@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 import httpx
 
 from postroad.connectors.xledger.api import Api
+from postroad.connectors.xledger.changes import Poll
+from postroad.connectors.xledger.check import checks, forecast
 from postroad.connectors.xledger.entities import ENTITIES, Declaration, find
-from postroad.connectors.xledger.parse import walked
+from postroad.connectors.xledger.parse import parse
 from postroad.connectors.xledger.scope import Identity
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.connectors.xledger.walk import walk
-from postroad.records import Feed, Payload, Rows, Want
+from postroad.records import Check, Feed, Payload, Rows, Want
 from postroad.sdk.connector import Tools
 
 
@@ -40,12 +42,27 @@ class XledgerSource:
 
     def fetch(self, feed: Feed, want: Want) -> Iterator[Payload]:
         """See `Source.fetch`."""
-        return walk(self._api, self._identity, find(self._entities, feed.name), want.cursor)
+        names = want.entities or tuple(entity.name for entity in feed.entities)
+        declarations = [find(self._entities, name) for name in names]
+        if feed.kind == "walk":
+            return walk(self._api, self._identity, declarations[0], want.cursor)
+        poll = Poll(self._api, self._identity, declarations, want.cursor, self._settings.ids_per_query)
+        return poll.payloads()
 
     def parse(self, feed: Feed, payload: Payload) -> Iterator[Rows]:
         """See `Source.parse`."""
-        for name in payload.entities:
-            yield walked(payload.body or b"", find(self._entities, name), self._settings.time_zone)
+        declarations = [each for each in self._entities if each.name in {entity.name for entity in feed.entities}]
+        return parse(payload, declarations, self._settings.time_zone)
+
+    def check(self) -> Iterator[Check]:
+        """See `Source.check`."""
+        return checks(self._api, self._settings, self._entities[0])
+
+    def forecast(self, feed: Feed) -> str | None:
+        """See `Source.forecast`; the changes need none, as they are one call."""
+        if feed.kind != "walk":
+            return None
+        return forecast(self._api, find(self._entities, feed.name), self._settings.page_size)
 
     def close(self) -> None:
         """Give back the connections."""

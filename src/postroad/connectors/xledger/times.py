@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 FIRST_YEAR, LAST_YEAR = 1950, 2100
 SECOND = 1_000_000
 STEP = 5 * 86_400
-LOCAL_EPOCH = datetime(1970, 1, 1)
+LOCAL_EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 NEVER = 2**62
 TIMESTAMP = pa.timestamp("us", "UTC")
 
@@ -66,7 +66,7 @@ def to_utc(local: pa.Array, zone: str) -> Instants:
 def _with_far_times(found: Instants, local: pa.Array, zone: str) -> Instants:
     """Times outside the table, such as 9999-12-31 for "never", are rare: they are looked up one by one."""
     low, high = pc.min_max(local.cast(pa.int64())).as_py().values()
-    first, last = _micros(datetime(FIRST_YEAR, 1, 1)), _micros(datetime(LAST_YEAR, 1, 1))
+    first, last = _micros(_new_year(FIRST_YEAR)), _micros(_new_year(LAST_YEAR))
     if low is None or (low >= first and high < last):
         return found
     times = local.cast(pa.int64()).to_pylist()
@@ -103,7 +103,7 @@ def _table(zone: str) -> _Table:
         offsets.append(before)
         unsure.append(moment + min(before, after))
         skipped.append(after > before)
-    last = ZoneInfo(zone).utcoffset(datetime(LAST_YEAR, 1, 1)) or timedelta()
+    last = ZoneInfo(zone).utcoffset(_new_year(LAST_YEAR)) or timedelta()
     return _Table(
         pa.array([*ends, NEVER], pa.int64()),
         pa.array([*offsets, int(last.total_seconds()) * SECOND], pa.int64()),
@@ -141,6 +141,11 @@ def _offset(moment: int, zone: tzinfo) -> int:
     shift = datetime.fromtimestamp(moment, zone).utcoffset()
     assert shift is not None
     return int(shift.total_seconds())
+
+
+def _new_year(year: int) -> datetime:
+    """Its first moment, local."""
+    return LOCAL_EPOCH.replace(year=year)
 
 
 def _micros(local: datetime) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from postroad.connectors.xledger.answers import Page
+from postroad.connectors.xledger.answers import Page, Reply
 from postroad.connectors.xledger.api import Api
 from postroad.connectors.xledger.documents import walk_document
 from postroad.connectors.xledger.entities import Declaration
+from postroad.connectors.xledger.faults import QueryError
 from postroad.connectors.xledger.scope import Identity
 from postroad.errors import CursorExpiredError, RemoteError
 from postroad.records import Payload
@@ -23,7 +24,7 @@ def walk(api: Api, identity: Identity, declaration: Declaration, cursor: Mapping
     scope = ""
     more = True
     while more:
-        reply = api.ask(walk_document(declaration, api.scope, after, tenant=identity.asked and not scope))
+        reply = _page(api, declaration, after, tenant=identity.asked and not scope)
         if not scope:
             scope = identity.fingerprint(reply)
             refuse_foreign(cursor, scope, declaration.name)
@@ -31,7 +32,9 @@ def walk(api: Api, identity: Identity, declaration: Declaration, cursor: Mapping
         more = page.more
         asked, after = after, advanced(page, after, declaration.name)
         if page.rows and after in seen:
-            raise RemoteError(f"the walk of {declaration.name} goes round in circles: Xledger repeated a cursor; try again")
+            raise RemoteError(
+                f"the walk of {declaration.name} goes round in circles: Xledger repeated a cursor; try again"
+            )
         seen.add(after)
         yield Payload(
             body=reply.body,
@@ -41,6 +44,17 @@ def walk(api: Api, identity: Identity, declaration: Declaration, cursor: Mapping
             meta={"kind": KIND, "date": reply.date.isoformat()},
             closes=not more,
         )
+
+
+def _page(api: Api, declaration: Declaration, after: str | None, *, tenant: bool) -> Reply:
+    try:
+        return api.ask(walk_document(declaration, api.scope, after, tenant=tenant))
+    except QueryError as error:
+        if error.expired and after is not None:
+            raise CursorExpiredError(
+                f"the position in {declaration.name} is refused: {error}", [declaration.name]
+            ) from None
+        raise
 
 
 def refuse_foreign(cursor: Mapping[str, Any] | None, scope: str, name: str) -> None:
@@ -57,7 +71,9 @@ def advanced(page: Page, after: str | None, name: str) -> str | None:
     """The cursor after a page: its last edge's. RemoteError where the server claims more but does not move on."""
     if not page.rows:
         if page.more:
-            raise RemoteError(f"Xledger announced more {name} and sent an empty page: nothing of it was kept; try again")
+            raise RemoteError(
+                f"Xledger announced more {name} and sent an empty page: nothing of it was kept; try again"
+            )
         return after
     last = page.rows[-1].cursor
     if last == after:

@@ -1,0 +1,99 @@
+"""Is this connection in order, and what would a full refresh cost?"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+from postroad.connectors.xledger.answers import key_of
+from postroad.connectors.xledger.api import Api
+from postroad.connectors.xledger.documents import edge_rows_document, tenant_document
+from postroad.connectors.xledger.entities import Declaration
+from postroad.connectors.xledger.settings import XledgerSettings
+from postroad.errors import PostroadError
+from postroad.records import Check
+
+CONNECT_SECONDS = 10.0
+SECONDS_A_CALL = 3.0
+BELIEVABLE_CALLS = 5_000
+
+
+def checks(api: Api, settings: XledgerSettings, first: Declaration) -> Iterator[Check]:
+    """From resolving the host to reading one row; stops at the first step that fails."""
+    steps: list[tuple[str, Callable[[], str]]] = [
+        ("resolve the host", lambda: _resolve(settings.url)),
+        ("connect", lambda: _connect(settings.url)),
+        ("sign in", lambda: _sign_in(api)),
+        ("read the tenant", lambda: _tenant(api, settings)),
+        (f"read one of the {first.name}", lambda: _one_row(api, first)),
+    ]
+    for step, action in steps:
+        try:
+            yield Check(step, ok=True, sentence=action())
+        except (PostroadError, OSError, UnicodeError, ValueError) as error:
+            yield Check(step, ok=False, sentence=str(error))
+            return
+
+
+def forecast(api: Api, declaration: Declaration, page_size: int) -> str:
+    """What a full refresh costs, from the lowest and the highest id: Xledger does not say how many rows there are."""
+    reply = api.ask(edge_rows_document(declaration, api.scope))
+    ends = [key_of(edge.node) for alias in ("oldest", "newest") for edge in reply.page(alias).rows]
+    if not ends:
+        return f"{declaration.name}: there are none, so a full refresh is one call."
+    if not all(end is not None and end.isdecimal() for end in ends):
+        return f"{declaration.name}: how many there are cannot be told; a full refresh takes a call per {page_size:,} rows."
+    rows = abs(int(ends[-1] or 0) - int(ends[0] or 0)) + 1
+    calls = -(-rows // page_size)
+    if calls > BELIEVABLE_CALLS:
+        return (
+            f"{declaration.name}: how many there are cannot be told from their ids, which have gaps; "
+            f"a full refresh takes a call per {page_size:,} rows."
+        )
+    minutes = calls * SECONDS_A_CALL / 60
+    return (
+        f"{declaration.name}: at most {rows:,} rows by the range of their ids, so at most {calls:,} "
+        f"call{'s' if calls > 1 else ''} and about {max(1, round(minutes)):,} min at {SECONDS_A_CALL:g} s a call; an estimate."
+    )
+
+
+def _resolve(url: str) -> str:
+    host, port = _address(url)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror:
+        raise OSError(f"no address is known for {host}: check the url, or the network's name server") from None
+    return f"{host} is {found[0][4][0]}"
+
+
+def _connect(url: str) -> str:
+    host, port = _address(url)
+    try:
+        with socket.create_connection((host, port), timeout=CONNECT_SECONDS):
+            return f"port {port} answers"
+    except OSError as error:
+        raise OSError(f"{host}:{port} does not answer ({error}): is it running, is a firewall in between?") from None
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError("the url names no host")
+    return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _sign_in(api: Api) -> str:
+    api.probe()
+    return "the token is accepted"
+
+
+def _tenant(api: Api, settings: XledgerSettings) -> str:
+    if not settings.tenant_check:
+        return "not asked, because tenant_check is off"
+    return f"the token belongs to company {api.ask(tenant_document()).tenant()}"
+
+
+def _one_row(api: Api, declaration: Declaration) -> str:
+    found = api.ask(edge_rows_document(declaration, api.scope)).page("newest").rows
+    return f"the newest is {key_of(found[-1].node)}" if found else "allowed; there are none"
