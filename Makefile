@@ -1,4 +1,4 @@
-# make install | demo | test | soak N=2000 | bench | witness [LAKE=…] | lock | services | clean
+# make install | demo | test | lint | soak N=2000 | bench | witness [LAKE=…] | lock | services | clean: see CONTRIBUTING.md
 BIN := .venv/bin
 SOURCES := pyproject.toml scripts/install requirements/build.lock
 N ?= 2000
@@ -38,11 +38,11 @@ soak: install
 bench: install
 	@$(BIN)/python -m benchmarks
 
-services:
-	@python3 scripts/services start
+services: install
+	@$(BIN)/python scripts/services start
 
 services-stop:
-	@python3 scripts/services stop
+	@! test -d .services || $(BIN)/python scripts/services stop
 
 # The lake of the demo (or LAKE=…) and a small one of every type, read by Spark, DuckDB and Polars beside delta-rs.
 witness: install $(WITNESS)/stamp
@@ -55,7 +55,7 @@ $(WITNESS)/stamp: requirements/witness.lock tests/witness/pom.xml .venv/dev.stam
 	@command -v mvn java >/dev/null || { echo 'make witness needs Java and Maven: apt-get install maven' >&2; exit 1; }
 	$(BIN)/uv venv --quiet --clear $(WITNESS)
 	$(BIN)/uv pip install --quiet --python $(WITNESS)/bin/python --require-hashes -r requirements/witness.lock
-	mvn -q -B -f tests/witness/pom.xml dependency:copy-dependencies -DexcludeTransitive=true -DoutputDirectory=$(CURDIR)/.cache/witness-jars
+	mvn -q -B -Dstyle.color=never -f tests/witness/pom.xml dependency:copy-dependencies -DexcludeTransitive=true -DoutputDirectory=$(CURDIR)/.cache/witness-jars
 	@touch $@
 
 lock: .venv/dev.stamp

@@ -139,6 +139,11 @@ def test_libraries_stay_at_home() -> None:
     assert not found
 
 
+def test_delta_tables_are_not_read_through_the_file_system_of_delta_rs() -> None:
+    """`DeltaTable.to_pyarrow_*` makes about every second process abort as it exits (deltalake 1.6.6, pyarrow 26)."""
+    assert not [module.where for module in modules() if re.search(r"\bto_(pyarrow_\w+|pandas)\(", module.text)]
+
+
 def test_sizes() -> None:
     found = []
     for module in modules():
