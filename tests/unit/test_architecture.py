@@ -170,12 +170,15 @@ def test_no_connector_is_named_outside_its_folder() -> None:
                 assert not word.search(path.read_text()), f"{path.relative_to(SRC)} names {folder}"
 
 
-def test_blind_excepts_live_in_the_worker_only() -> None:
+def test_one_blind_except_stands_in_the_worker() -> None:
+    """A handler that tidies up and ends with a bare `raise` swallows nothing, so it is none."""
     blind = {"Exception", "BaseException"}
     found = []
     for module in modules():
         for node in ast.walk(module.tree):
             if isinstance(node, ast.ExceptHandler):
+                if isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None:
+                    continue
                 caught = ast.walk(node.type) if node.type else iter([ast.Name("Exception")])
             elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"suppress", "contextlib.suppress"}:
                 caught = (name for argument in node.args for name in ast.walk(argument))
@@ -184,7 +187,7 @@ def test_blind_excepts_live_in_the_worker_only() -> None:
             if any(isinstance(name, ast.Name) and name.id in blind for name in caught):
                 found.append(f"{module.where}:{node.lineno}")
     assert len(found) <= 1, found
-    assert all(place.startswith("engine/worker.py:") for place in found), found
+    assert all(place.startswith("engine/runs.py:") for place in found), found
 
 
 def test_no_app_of_the_whole_process() -> None:
