@@ -51,7 +51,7 @@ class Clock:
 
 @dataclass
 class Fault:
-    """One misbehaviour that is ordered: it passes by `skip` matching requests, then strikes `count` times (None: always).
+    """One misbehaviour that is ordered: it spares `skip` matching requests, then strikes `count` (None: all).
 
     `root` restricts it to requests with that root field. `options` belong to the kind.
     """
@@ -127,9 +127,10 @@ class Request:
 
 @dataclass
 class Answer:
-    """What is sent back. An iterator as the body is sent in chunks; `cut` drops the connection half-way through the body.
+    """What is sent back. A body that is an iterator is sent in chunks.
 
-    `hold` delays the answer by that many seconds; `hang_up` then closes the connection without one.
+    `hold` delays the answer by that many seconds; `hang_up` then closes the connection without one; `cut` drops it
+    half-way through the body. `done` is called when the answer has left, or could not.
     """
 
     body: bytes | Iterator[bytes] = b""
@@ -139,6 +140,7 @@ class Answer:
     hold: float = 0.0
     cut: bool = False
     hang_up: bool = False
+    done: Callable[[], None] = lambda: None
 
 
 def json_answer(value: Json, status: int = 200) -> Answer:
@@ -170,7 +172,7 @@ class Simulator(ABC):
         """Listen; returns when the socket accepts connections."""
         self.stopping.clear()
         self._server = _Server(self._address, self)
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def stop(self) -> None:
@@ -279,6 +281,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(answer)
         except OSError:
             self.close_connection = True
+        finally:
+            answer.done()
 
     do_GET = do_PUT = do_DELETE = do_POST
 
@@ -313,5 +317,5 @@ class _Handler(BaseHTTPRequestHandler):
         lines += [f"{name}: {value}" for name, value in answer.headers.items()]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (as in http.server)
         """Write nothing: the request log is read through the control API."""

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from postroad.connectors.xledger.simulator.company import BLOCK, HIDDEN, PLACE, REFERENCES, SCALARS, Value
-from postroad.connectors.xledger.simulator.connections import local_time
 from postroad.connectors.xledger.simulator.deltas import MutationType
+from postroad.connectors.xledger.simulator.filters import OWNER_SETS, everything
 from postroad.connectors.xledger.simulator.names import HOURS, TEXTS
+from postroad.connectors.xledger.simulator.pages import local_time
 from postroad.connectors.xledger.simulator.store import Row, Store
 
-OWNERS_OF_TOKEN = frozenset({2, 3, 4, 5})
+OWNERS_OF_TOKEN = OWNER_SETS["MINE"]
 
 
 class Changes:
@@ -68,17 +69,14 @@ class Changes:
             "assignmentDate": stamp[:10],
             "closed": False,
         }
-        fresh |= {name: False for name in ("isHeaderApproved", "approved", "invoiced", "posted")}
+        fresh |= dict.fromkeys(("isHeaderApproved", "approved", "invoiced", "posted"), False)
         fresh |= {"headerApprovedAt": None, "approvedAt": None, "approvedBy": 0, "timesheetStatus": 1}
         added = []
         for _ in range(count):
             number, self.store.end = self.store.end, self.store.end + 1
             row = self.store.company.row(number)
-            if row[PLACE["owner"]] not in OWNERS_OF_TOKEN:
-                fresh_owner = {"owner": 2}
-            else:
-                fresh_owner = {}
-            self._write("ADDED", number, _with(row, **fresh, **fresh_owner), now)
+            fresh["owner"] = row[PLACE["owner"]] if row[PLACE["owner"]] in OWNERS_OF_TOKEN else 2
+            self._write("ADDED", number, _with(row, **fresh), now)
             added.append(int(row[PLACE["dbId"]] or 0))
         return added
 
@@ -97,7 +95,7 @@ class Changes:
     def _log_users(self, kind: str, place: int, now: float) -> int:
         fields = [name for name, target in REFERENCES.items() if target == kind]
         logged = 0
-        for part in self.store.forward(lambda store, block, places: places, 0, self.store.end):
+        for part in self.store.parts(everything, 0, self.store.end):
             columns = [self.store.column(name, part.block) for name in fields]
             users = [index for index in part.places if any(column[index] == place for column in columns)]
             for index in users:
@@ -134,6 +132,8 @@ class Changes:
         return number, row
 
     def _stored(self, name: str, value: Any) -> Any:
+        if name == "dbId":
+            raise ValueError("a dbId cannot be changed")
         if name in SCALARS or name in HIDDEN:
             return value
         if name not in REFERENCES:

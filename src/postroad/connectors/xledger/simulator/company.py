@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from postroad.connectors.xledger.simulator import names
 
@@ -38,6 +38,9 @@ REFERENCES = {
     "objectValue": "object", "salesOrderDetail": "order", "subledger": "employee",
 }  # fmt: skip
 """The reference fields of a timesheet and the part of the catalogue that each points into (0: no reference)."""
+
+DERIVED = {"ownerDbId": "owner", "employeeDbId": "employee", "projectDbId": "project"}
+"""Fields that repeat the dbId of a reference."""
 
 HIDDEN = ("closed",)
 STORED = (*SCALARS, *REFERENCES, *HIDDEN)
@@ -72,8 +75,8 @@ class Company:
         """One stored column for the rows `start` to `stop`, which lie in one block."""
         if name in _VOCABULARY:
             return self._words(name, _VOCABULARY[name], start, stop)
-        if name in _COMPUTED:
-            return _COMPUTED[name](self, start, stop)
+        if name in self._computed:
+            return self._computed[name](self, start, stop)
         return self._keys(name, start, stop)
 
     def row(self, number: int) -> tuple[Value, ...]:
@@ -175,32 +178,40 @@ class Company:
         pairs = zip(self._keys("approvedBy", start, stop), self._approved(start, stop), strict=True)
         return [key if approved else 0 for key, approved in pairs]
 
+    def _invoice_hours(self, start: int, stop: int) -> Column:
+        return self.values("workingHours", start, stop)
+
+    def _time_from(self, start: int, stop: int) -> Column:
+        return self._clocked("08:00", start, stop)
+
+    def _time_to(self, start: int, stop: int) -> Column:
+        return self._clocked("16:30", start, stop)
+
     def _clocked(self, hour: str, start: int, stop: int) -> Column:
         """Start or end of work, known for one row in four."""
         pairs = zip(self._assigned(start, stop), self.draw("clocked", start, stop), strict=True)
         return [f"{day}T{hour}:00" if byte < 64 else None for day, byte in pairs]
 
-
-_COMPUTED: dict[str, Callable[[Company, int, int], Column]] = {
-    "dbId": Company._ids,
-    "createdAt": Company._created,
-    "modifiedAt": Company._modified,
-    "assignmentDate": Company._assigned,
-    "isHeaderApproved": Company._approved,
-    "headerApprovedAt": Company._approved_at,
-    "approved": Company._approved,
-    "approvedAt": Company._approved_at,
-    "income": Company._income,
-    "invoiced": Company._invoiced,
-    "invoiceHours": lambda company, start, stop: company.values("workingHours", start, stop),
-    "posted": Company._posted,
-    "timeFrom": lambda company, start, stop: company._clocked("08:00", start, stop),
-    "timeTo": lambda company, start, stop: company._clocked("16:30", start, stop),
-    "owner": Company._owner,
-    "timesheetStatus": Company._status,
-    "approvedBy": Company._approver,
-    "closed": Company._closed,
-}
+    _computed: ClassVar[dict[str, Callable[[Company, int, int], Column]]] = {
+        "dbId": _ids,
+        "createdAt": _created,
+        "modifiedAt": _modified,
+        "assignmentDate": _assigned,
+        "isHeaderApproved": _approved,
+        "headerApprovedAt": _approved_at,
+        "approved": _approved,
+        "approvedAt": _approved_at,
+        "income": _income,
+        "invoiced": _invoiced,
+        "invoiceHours": _invoice_hours,
+        "posted": _posted,
+        "timeFrom": _time_from,
+        "timeTo": _time_to,
+        "owner": _owner,
+        "timesheetStatus": _status,
+        "approvedBy": _approver,
+        "closed": _closed,
+    }
 
 
 @lru_cache(maxsize=4_096)

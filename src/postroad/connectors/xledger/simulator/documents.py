@@ -20,6 +20,7 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     ValuesOfCorrectTypeRule,
+    VariableNode,
     Visitor,
     build_ast_schema,
     get_named_type,
@@ -94,6 +95,15 @@ def glance(query: str | None, name: str | None) -> tuple[tuple[str, ...], str | 
         return (), name
     roots = [part.name.value for part in node.selection_set.selections if isinstance(part, FieldNode)]
     return tuple(roots), node.name.value if node.name else None
+
+
+def cursor_variable(query: str, name: str | None) -> str | None:
+    """The variable that a document passes as `after` of its timesheets."""
+    node = get_operation_ast(parse(query), name)
+    fields = [part for part in (node.selection_set.selections if node else ()) if isinstance(part, FieldNode)]
+    arguments = [each for field in fields if field.name.value == "timesheets" for each in field.arguments]
+    variables = [each.value for each in arguments if each.name.value == "after"]
+    return next((value.name.value for value in variables if isinstance(value, VariableNode)), None)
 
 
 @cache

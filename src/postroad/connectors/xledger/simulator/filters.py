@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from postroad.connectors.xledger.simulator.company import BLOCK, Column, Value
+from postroad.connectors.xledger.simulator.company import BLOCK, DERIVED, Column, Value
 from postroad.connectors.xledger.simulator.store import Condition, Indices, Store
 
 OWNER_SETS = {
@@ -25,7 +25,6 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "lt": operator.lt,
     "lte": operator.le,
 }
-_DERIVED = {"ownerDbId": "owner", "employeeDbId": "employee", "projectDbId": "project"}
 
 
 @dataclass(frozen=True)
@@ -97,9 +96,9 @@ def only_numbers(numbers: frozenset[int], inner: Condition) -> Condition:
 
 def _term(name: str, operand: Any) -> Condition:
     if name == "AND":
-        return _all([filtered(part, _everything) for part in operand])
+        return _all([filtered(part, everything) for part in operand])
     if name == "OR":
-        return _any([filtered(part, _everything) for part in operand])
+        return _any([filtered(part, everything) for part in operand])
     field, _, suffix = name.partition("_")
     test = _test(suffix, _operand(field, operand))
 
@@ -127,14 +126,15 @@ def _operand(field: str, operand: Any) -> Any:
 
 
 def _values(store: Store, field: str, block: int) -> Column:
-    kind = _DERIVED.get(field)
+    kind = DERIVED.get(field)
     if kind is None:
         return store.column(field, block)
     ids = [entry["dbId"] or None for entry in store.catalog[kind]]
     return [ids[int(key or 0)] for key in store.column(kind, block)]
 
 
-def _everything(store: Store, block: int, places: Indices) -> Indices:
+def everything(_store: Store, _block: int, places: Indices) -> Indices:
+    """The condition that every row meets."""
     return places
 
 

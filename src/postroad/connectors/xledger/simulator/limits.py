@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Literal
 
 from postroad.connectors.xledger.simulator import mistakes
-from postroad.connectors.xledger.simulator.connections import local_time
 from postroad.connectors.xledger.simulator.mistakes import RefusedError
+from postroad.connectors.xledger.simulator.pages import local_time
 from postroad.connectors.xledger.simulator.switches import Switches
-
-TokenState = Literal["valid", "expired"]
 
 
 class Gate:
     """Lets requests in, or refuses them; thread safe."""
 
     def __init__(self, token: str) -> None:
-        self.tokens: dict[str, TokenState] = {token: "valid"}
+        self.tokens: dict[str, str] = {token: "valid"}
         self._lock = threading.Lock()
         self._recent: deque[float] = deque()
         self._inside = 0
@@ -39,17 +34,32 @@ class Gate:
         if state == "expired":
             raise RefusedError("The API token has expired.")
 
-    @contextmanager
-    def admitted(self, switches: Switches, now: float) -> Iterator[None]:
-        """Count one request against the limits for as long as it is being answered."""
+    def set_token(self, token: str, state: str) -> dict[str, str]:
+        """Let a token be `valid`, `expired` or `unknown`; the states of all tokens."""
+        with self._lock:
+            if state == "unknown":
+                self.tokens.pop(token, None)
+            elif state in {"valid", "expired"}:
+                self.tokens[token] = state
+            else:
+                raise ValueError("a token is 'valid', 'expired' or 'unknown'")
+            return dict(self.tokens)
+
+    def forget_tokens(self) -> None:
+        """Let no token be known."""
+        with self._lock:
+            self.tokens.clear()
+
+    def enter(self, switches: Switches, now: float) -> None:
+        """Count one request against the limits; it is inside until `leave`."""
         with self._lock:
             self._check(switches, now)
             self._inside += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
+
+    def leave(self) -> None:
+        """One request has been answered."""
+        with self._lock:
+            self._inside -= 1
 
     def credits(self, switches: Switches, now: float) -> dict[str, object]:
         """What is left of the credits, and when they are renewed."""

@@ -11,12 +11,11 @@ from itertools import repeat
 from json.encoder import encode_basestring
 from typing import Any
 
-from postroad.connectors.xledger.simulator.company import REFERENCES, Catalog, Column, Reference
+from postroad.connectors.xledger.simulator.company import DERIVED, REFERENCES, Catalog, Column, Reference
 from postroad.connectors.xledger.simulator.selection import Selected
 
 Texts = Iterable[str]
 _FEW: dict[type, dict[Any, str]] = {type(None): {None: "null"}, bool: {True: "true", False: "false"}}
-DERIVED = {"ownerDbId": "owner", "employeeDbId": "employee", "projectDbId": "project"}
 
 
 def text(value: Any) -> str:
@@ -49,7 +48,7 @@ def joined(fields: Sequence[Selected], column: Callable[[Selected], Texts], coun
     for field in fields:
         pieces += [repeat(f"{opening}{encode_basestring(field.key)}:", count), column(field)]
         opening = ","
-    return list(map("".join, zip(*pieces, repeat("}", count))))
+    return list(map("".join, zip(*pieces, repeat("}", count), strict=True)))
 
 
 def row_column(field: Selected, kind: str, values: Callable[[str], Column], catalog: Catalog, zero: bool) -> Texts:
@@ -58,7 +57,7 @@ def row_column(field: Selected, kind: str, values: Callable[[str], Column], cata
     `zero` says that an empty reference is an object with dbId 0 instead of null.
     """
     if field.name == "__typename":
-        return repeat(text(kind), len(values("dbId")))
+        return [text(kind)] * len(values("dbId"))
     if field.name == "dbId":
         return [f'"{value}"' for value in values("dbId")]
     target = DERIVED.get(field.name, field.name)

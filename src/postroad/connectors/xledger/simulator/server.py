@@ -1,29 +1,22 @@
-"""The simulator as an object: answers requests as the remote system does, and is steered by methods or over HTTP."""
+"""The simulator as an object: what people and operators do to the remote system, as methods and over HTTP."""
 
 from __future__ import annotations
 
-import gzip
 import json
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from postroad.connectors.xledger.simulator import DEMO_TOKEN, outages
-from postroad.connectors.xledger.simulator.answers import CACHE_BYTES, PageCache, Rendered, rendered
-from postroad.connectors.xledger.simulator.changes import Changes, moment_of
-from postroad.connectors.xledger.simulator.company import Company
-from postroad.connectors.xledger.simulator.connections import Connections
-from postroad.connectors.xledger.simulator.documents import Operation, everything, glance, operation
+from postroad.connectors.xledger.simulator.answers import CACHE_BYTES, PageCache
+from postroad.connectors.xledger.simulator.changes import moment_of
+from postroad.connectors.xledger.simulator.documents import everything
+from postroad.connectors.xledger.simulator.endpoint import Endpoint, Question
 from postroad.connectors.xledger.simulator.limits import Gate
-from postroad.connectors.xledger.simulator.mistakes import RefusedError
-from postroad.connectors.xledger.simulator.store import Store
 from postroad.connectors.xledger.simulator.switches import Switches
-from postroad.sdk.simulator import Answer, Clock, Fault, Json, Request, Simulator
-
-PATHS = ("/graphql", "/GraphQL")
+from postroad.sdk.simulator import Answer, Clock, Fault, Json
 
 
-class XledgerSimulator(Simulator):
+class XledgerSimulator(Endpoint):
     """A simulated Xledger of one company. Every public method is also a route of the control API; all are thread safe.
 
     `clock` is a Clock, or a function that gives seconds since 1970. Further arguments are switches (`Switches`).
@@ -40,15 +33,10 @@ class XledgerSimulator(Simulator):
         cache_bytes: int | None = CACHE_BYTES,
         **switches: Any,
     ) -> None:
-        super().__init__(host, port, clock if clock is None or isinstance(clock, Clock) else Clock(clock))
+        running = clock if clock is None or isinstance(clock, Clock) else Clock(clock)
+        super().__init__((host, port), running, Gate(token), Switches().changed(**switches), PageCache(cache_bytes))
         self.token = token
-        self.gate = Gate(token)
-        self.switches = Switches().changed(**switches)
-        self._lock = threading.RLock()
-        self._cache = PageCache(cache_bytes)
-        self._cached_state: object = None
-        self._generation = 0
-        self._settle(seed, timesheets)
+        self.settle(seed, timesheets)
         self.controls = {name: getattr(self, method) for name, method in CONTROLS.items()}
 
     @property
@@ -60,92 +48,6 @@ class XledgerSimulator(Simulator):
     def log(self) -> list[dict[str, Json]]:
         """The request log, oldest first."""
         return list(self.requests)
-
-    # ---- answering ----
-
-    def answer(self, request: Request) -> Answer:
-        """Answer one request under the faults that strike it."""
-        if request.path not in PATHS or request.method != "POST":
-            return Answer(b"Not found", 404, "text/plain")
-        query, name, variables = _question(request.body)
-        roots, facts = glance(query, name)
-        request.facts |= {"roots": roots, "operation": facts, "variables": variables, "rows": 0}
-        struck = self.faults.take(roots)
-        for fault in struck:
-            if fault.kind == "script":
-                self._perform(fault.options)
-        answer = self._answer_under(struck, request, query, name, variables)
-        for fault in struck:
-            answer = outages.on_the_wire(fault, answer)
-        request.facts["faults"] = [fault.kind for fault in struck]
-        answer.hold += self.switches.latency_ms / 1_000
-        return self._compressed(answer, request)
-
-    def _answer_under(
-        self, struck: list[Fault], request: Request, query: str | None, name: str | None, variables: dict[str, Any]
-    ) -> Answer:
-        switches, now = self.switches, self.clock.now()
-        header = request.headers.get("authorization")
-        try:
-            self.gate.authorise(header)
-        except RefusedError as refused:
-            return outages.error_answer(refused, switches.auth_status)
-        try:
-            for fault in struck:
-                given = outages.refusal(fault, (header or "").partition(" ")[2])
-                if given is not None:
-                    return given
-            # The place inside is given back by `answer_sent`, so that a held answer counts as concurrent.
-            with self.gate.admitted(switches, now):
-                page = self._page(query, name, variables, struck)
-        except RefusedError as refused:
-            return outages.error_answer(refused, switches.error_status)
-        request.facts["rows"] = page.rows
-        return Answer(page.body, switches.error_status if page.failed else 200)
-
-    def _page(self, query: str | None, name: str | None, variables: dict[str, Any], struck: list[Fault]) -> Rendered:
-        if query is None:
-            raise RefusedError("The request has no query.")
-        with self._lock:
-            switches = self.switches
-            self._forget_old(switches)
-            special = [fault for fault in struck if fault.kind in outages.FIELD_KINDS]
-            key = (query, name, json.dumps(variables, sort_keys=True))
-            page = None if special else self._cache.get(key)
-            if page is None:
-                asked = operation(query, name, variables, switches.current_available)
-                page = self._render(asked, switches, special)
-                if not special:
-                    self._cache.put(key, page)
-            return page
-
-    def _render(self, asked: Operation, switches: Switches, special: list[Fault]) -> Rendered:
-        connections = Connections(self._store, switches, self.clock.now(), special)
-        return rendered(asked, connections, switches.current_available, switches.partial_data)
-
-    def _forget_old(self, switches: Switches) -> None:
-        """Drop deltas past their retention, and cached pages when anything that can be seen changed."""
-        if self._store.log.drop_before(self.clock.now() - switches.retention_hours * 3_600):
-            self._store.version += 1
-        state = (self._generation, self._store.version, len(self._store.log), switches)
-        if state != self._cached_state:
-            self._cache.clear()
-            self._cached_state = state
-
-    def _compressed(self, answer: Answer, request: Request) -> Answer:
-        wanted = "gzip" in request.headers.get("accept-encoding", "")
-        if self.switches.gzip and wanted and isinstance(answer.body, bytes):
-            answer.body = gzip.compress(answer.body, 1)
-            answer.headers = {**answer.headers, "Content-Encoding": "gzip"}
-        return answer
-
-    def _perform(self, options: dict[str, Json]) -> None:
-        """Carry out the control call of a script."""
-        self.controls[options["call"]](**options.get("arguments", {}))
-
-    def _settle(self, seed: int, timesheets: int) -> None:
-        self._store = Store(Company(seed, timesheets), self._generation)
-        self._changes = Changes(self._store)
 
     # ---- what people do in the remote system ----
 
@@ -227,20 +129,15 @@ class XledgerSimulator(Simulator):
 
     def set_token(self, token: str, state: str = "valid") -> dict[str, str]:
         """Let a token be `valid`, `expired` or `unknown`; the states of all tokens."""
-        if state not in ("valid", "expired", "unknown"):
-            raise ValueError("a token is 'valid', 'expired' or 'unknown'")
-        self.gate.tokens.pop(token, None)
-        if state == "valid" or state == "expired":
-            self.gate.tokens[token] = "valid" if state == "valid" else "expired"
-        return dict(self.gate.tokens)
+        return self.gate.set_token(token, state)
 
     def swap_tenant(self, seed: int, timesheets: int | None = None, invalidate_token: bool = False) -> None:
         """The refresh of a demo: all data replaced, all cursors foreign, on wish all tokens deleted."""
         with self._lock:
             self._generation += 1
-            self._settle(int(seed), self._store.company.size if timesheets is None else int(timesheets))
+            self.settle(int(seed), self._store.company.size if timesheets is None else int(timesheets))
             if invalidate_token:
-                self.gate.tokens.clear()
+                self.gate.forget_tokens()
 
     def refill_credits(self) -> dict[str, object]:
         """Renew the credits now; what is left of them."""
@@ -262,6 +159,17 @@ class XledgerSimulator(Simulator):
             found |= {int(node["dbId"]): node for node in body}
         return found
 
+    def pre_render(self) -> int:
+        """Render all pages that follow the walk page last asked for, so that they are served from memory; how many.
+
+        They stay until the data changes, as far as the cache is large enough (`cache_bytes`, `--pre-render`).
+        """
+        question, count = self._last_walk, 0
+        while question is not None:
+            question = self._following(question, self._page(question, []))
+            count += 1
+        return count
+
     def counts(self) -> dict[str, int]:
         """How many timesheets and deltas there are, and the newest number."""
         with self._lock:
@@ -272,9 +180,9 @@ class XledgerSimulator(Simulator):
         while left is None or left > 0:
             size = 10_000 if left is None else min(left, 10_000)
             variables = {"first": size, "after": after, "ownerSet": owner_set}
+            plain = Switches(null_reference=self.switches.null_reference)
             with self._lock:
-                asked = operation(everything(), None, variables, True)
-                page = json.loads(self._render(asked, Switches(null_reference=self.switches.null_reference), []).body)
+                page = json.loads(self._rendered(Question(everything(), None, variables), [], plain).body)
             connection = page["data"]["timesheets"]
             edges = connection["edges"] or []
             yield [edge["node"] for edge in edges]
@@ -321,19 +229,7 @@ CONTROLS = {
     "credits": "credits",
     "refill_credits": "refill_credits",
     "rows": "_control_rows",
+    "pre_render": "pre_render",
     "counts": "counts",
     "log": "_control_log",
 }
-
-
-def _question(body: bytes) -> tuple[str | None, str | None, dict[str, Any]]:
-    """Query, operation name and variables of a request, whatever its content type says."""
-    try:
-        asked = json.loads(body)
-    except ValueError:
-        return None, None, {}
-    if not isinstance(asked, dict) or not isinstance(asked.get("query"), str):
-        return None, None, {}
-    variables = asked.get("variables")
-    name = asked.get("operationName")
-    return asked["query"], name if isinstance(name, str) else None, variables if isinstance(variables, dict) else {}

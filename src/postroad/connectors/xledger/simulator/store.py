@@ -28,9 +28,15 @@ class Part:
     block: int
     places: Indices
 
-    def numbers(self) -> Iterator[int]:
-        """The row numbers."""
-        return (self.block * BLOCK + place for place in self.places)
+    @property
+    def first(self) -> int:
+        """The lowest row number."""
+        return self.block * BLOCK + self.places[0]
+
+    @property
+    def last(self) -> int:
+        """The highest row number."""
+        return self.block * BLOCK + self.places[-1]
 
 
 class Store:
@@ -48,18 +54,26 @@ class Store:
         self._columns: OrderedDict[tuple[int, str], Column] = OrderedDict()
 
     def column(self, name: str, block: int) -> Column:
-        """One column of a block as it is now; places without a row hold what a row there would."""
+        """One column of a block as it is now; to be read only where a row exists."""
+        values = self._generated(name, block)
+        changed = self._changed.get(block)
+        if changed or len(values) < min(self.end - block * BLOCK, BLOCK):
+            # Rows that were added are all in `changed`, or gone: the padding is never seen.
+            values = values + [None] * (BLOCK - len(values))
+            place = PLACE[name]
+            for index, row in (changed or {}).items():
+                values[index] = row[place]
+        return values
+
+    def _generated(self, name: str, block: int) -> Column:
         key = (block, name)
         values = self._columns.get(key)
         if values is None:
-            values = self._columns[key] = self.company.values(name, block * BLOCK, (block + 1) * BLOCK)
+            start = block * BLOCK
+            stop = min(start + BLOCK, self.company.size)
+            values = self._columns[key] = self.company.values(name, start, stop) if start < stop else []
             if len(self._columns) > CACHED_COLUMNS:
                 self._columns.popitem(last=False)
-        changed = self._changed.get(block)
-        if changed:
-            values, place = values.copy(), PLACE[name]
-            for index, row in changed.items():
-                values[index] = row[place]
         return values
 
     def gather(self, name: str, parts: list[Part]) -> Column:
@@ -106,16 +120,11 @@ class Store:
         """How many rows exist."""
         return self.end - sum(map(len, self._gone.values()))
 
-    def forward(self, condition: Condition, low: int, high: int) -> Iterator[Part]:
-        """The matching rows with low <= number < high, ascending, block by block."""
+    def parts(self, condition: Condition, low: int, high: int, backward: bool = False) -> Iterator[Part]:
+        """The matching rows with low <= number < high, block by block; from the last block if `backward`."""
         high = min(high, self.end)
-        for block in range(max(low, 0) // BLOCK, -(-high // BLOCK)):
-            yield self._part(condition, block, low, high)
-
-    def backward(self, condition: Condition, low: int, high: int) -> Iterator[Part]:
-        """The same from the end: the last block first."""
-        high = min(high, self.end)
-        for block in reversed(range(max(low, 0) // BLOCK, -(-high // BLOCK))):
+        blocks = range(max(low, 0) // BLOCK, -(-high // BLOCK))
+        for block in reversed(blocks) if backward else blocks:
             yield self._part(condition, block, low, high)
 
     def _part(self, condition: Condition, block: int, low: int, high: int) -> Part:

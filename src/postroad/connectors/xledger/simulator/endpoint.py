@@ -1,0 +1,173 @@
+"""The GraphQL endpoint: tokens, limits and faults around the pages, and a log entry for each request."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from dataclasses import dataclass, replace
+from typing import Any
+
+from postroad.connectors.xledger.simulator import outages
+from postroad.connectors.xledger.simulator.answers import PageCache, Rendered, rendered
+from postroad.connectors.xledger.simulator.changes import Changes
+from postroad.connectors.xledger.simulator.company import Company
+from postroad.connectors.xledger.simulator.connections import Connections
+from postroad.connectors.xledger.simulator.documents import cursor_variable, glance, operation
+from postroad.connectors.xledger.simulator.limits import Gate
+from postroad.connectors.xledger.simulator.mistakes import RefusedError
+from postroad.connectors.xledger.simulator.store import Store
+from postroad.connectors.xledger.simulator.switches import Switches
+from postroad.sdk.simulator import Answer, Clock, Fault, Json, Request, Simulator
+
+PATHS = ("/graphql", "/GraphQL")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a request asks; the content type does not matter (fact sheet 1.1)."""
+
+    query: str | None = None
+    name: str | None = None
+    variables: dict[str, Any] | None = None
+
+    @classmethod
+    def read(cls, body: bytes) -> Question:
+        """The question in a body; an empty one if the body holds none."""
+        try:
+            asked = json.loads(body)
+        except ValueError:
+            return cls()
+        if not isinstance(asked, dict) or not isinstance(asked.get("query"), str):
+            return cls()
+        name, variables = asked.get("operationName"), asked.get("variables")
+        if not isinstance(variables, dict | None):
+            return cls()
+        return cls(
+            asked["query"], name if isinstance(name, str) else None, variables if isinstance(variables, dict) else {}
+        )
+
+    @property
+    def key(self) -> object:
+        """Equal for equal questions."""
+        return self.query, self.name, json.dumps(self.variables, sort_keys=True)
+
+
+class Endpoint(Simulator):
+    """Answers requests from the state of one tenant; one lock guards that state."""
+
+    def __init__(
+        self, address: tuple[str, int], clock: Clock | None, gate: Gate, switches: Switches, cache: PageCache
+    ) -> None:
+        super().__init__(*address, clock)
+        self.gate = gate
+        self.switches = switches
+        self._lock = threading.RLock()
+        self._cache = cache
+        self._cached_state: object = None
+        self._last_walk: Question | None = None
+        self._generation = 0
+
+    def settle(self, seed: int, timesheets: int) -> None:
+        """Take the data of another company."""
+        with self._lock:
+            self._store = Store(Company(seed, timesheets), self._generation)
+            self._changes = Changes(self._store)
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one request under the faults that strike it."""
+        if request.path not in PATHS or request.method != "POST":
+            return Answer(b"Not found", 404, "text/plain")
+        question = Question.read(request.body)
+        roots, name = glance(question.query, question.name)
+        struck = self.faults.take(roots)
+        request.facts |= {"roots": roots, "operation": name, "variables": question.variables, "rows": 0, "failed": True}
+        request.facts["faults"] = [fault.kind for fault in struck]
+        self._perform(struck, "before")
+        answer = self._compressed(self._admitted(question, request, struck), request)
+        answer = replace(answer, hold=answer.hold + self.switches.latency_ms / 1_000)
+        for fault in struck:
+            answer = outages.on_the_wire(fault, answer)
+        self._perform(struck, "after")
+        return answer
+
+    def _admitted(self, question: Question, request: Request, struck: list[Fault]) -> Answer:
+        """The answer of tokens, limits and faults, or the page. A place inside is held until the answer is sent."""
+        switches, header = self.switches, request.headers.get("authorization")
+        try:
+            self.gate.authorise(header)
+        except RefusedError as refused:
+            return outages.error_answer(refused, switches.auth_status)
+        try:
+            self.gate.enter(switches, self.clock.now())
+        except RefusedError as refused:
+            return outages.error_answer(refused, switches.error_status)
+        try:
+            answer = self._answered(question, request, struck)
+        except RefusedError as refused:
+            answer = outages.error_answer(refused, switches.error_status)
+        except BaseException:
+            self.gate.leave()
+            raise
+        return replace(answer, done=self.gate.leave)
+
+    def _answered(self, question: Question, request: Request, struck: list[Fault]) -> Answer:
+        token = request.headers.get("authorization", "").partition(" ")[2]
+        for fault in struck:
+            given = outages.refusal(fault, token)
+            if given is not None:
+                return given
+        page = self._page(question, [fault for fault in struck if fault.kind in outages.FIELD_KINDS])
+        request.facts |= {"rows": page.rows, "failed": page.failed}
+        return Answer(page.body, self.switches.error_status if page.failed else 200)
+
+    def _page(self, question: Question, special: list[Fault]) -> Rendered:
+        if question.query is None:
+            raise RefusedError("The request has no query.")
+        with self._lock:
+            self._forget_old()
+            page = None if special else self._cache.get(question.key)
+            if page is None:
+                page = self._rendered(question, special, self.switches)
+                if not special:
+                    self._cache.put(question.key, page)
+            if "timesheets" in glance(question.query, question.name)[0]:
+                self._last_walk = question
+            return page
+
+    def _rendered(self, question: Question, special: list[Fault], switches: Switches) -> Rendered:
+        current = switches.current_available
+        asked = operation(question.query or "", question.name, question.variables or {}, current)
+        return rendered(asked, Connections(self._store, switches, special), current, switches.partial_data)
+
+    def _forget_old(self) -> None:
+        """Drop deltas past their retention, and cached pages when anything that can be seen changed."""
+        if self._store.log.drop_before(self.clock.now() - self.switches.retention_hours * 3_600):
+            self._store.version += 1
+        state = (self._generation, self._store.version, len(self._store.log), self.switches)
+        if state != self._cached_state:
+            self._cache.clear()
+            self._cached_state = state
+
+    def _following(self, question: Question, page: Rendered) -> Question | None:
+        """The question for the page after this one, as a client would ask it; None at the end."""
+        variable = cursor_variable(question.query or "", question.name)
+        connections = (json.loads(page.body).get("data") or {}).values()
+        walked = next((each for each in connections if isinstance(each, dict) and each.get("edges")), None)
+        if variable is None or walked is None or not walked.get("pageInfo", {}).get("hasNextPage"):
+            return None
+        return replace(question, variables={**(question.variables or {}), variable: walked["edges"][-1]["cursor"]})
+
+    def _perform(self, struck: list[Fault], when: str) -> None:
+        """Carry out the control calls of scripts, before the page is read or after."""
+        for fault in struck:
+            if fault.kind == "script" and fault.options.get("when", "before") == when:
+                arguments: dict[str, Json] = fault.options.get("arguments", {})
+                self.control(fault.options["call"], arguments)
+
+    def _compressed(self, answer: Answer, request: Request) -> Answer:
+        wanted = "gzip" in request.headers.get("accept-encoding", "")
+        if not (self.switches.gzip and wanted and isinstance(answer.body, bytes)):
+            return answer
+        headers = {**answer.headers, "Content-Encoding": "gzip"}
+        return replace(answer, body=gzip.compress(answer.body, 1), headers=headers)
