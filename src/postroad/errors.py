@@ -1,17 +1,17 @@
 """The exception tree; each class names what its catcher does next.
 
-    PostroadError
-    ├── ConfigError          a person edits the project; all mistakes are listed at once
-    ├── RemoteError          the remote system answered something that we cannot use: stop this feed, tell someone
-    │   ├── TransientError       certainly not applied: the same request again, later
-    │   │   └── ThrottledError   again after `wait` seconds, for the whole budget
-    │   ├── AuthError            pause the connection, tell someone
-    │   ├── CursorExpiredError   forget these entities' positions and refresh them fully
-    │   └── EntitiesFailedError  some entities of a feed failed; the others are complete
-    ├── StateError           a second writer, a lost claim or a bug: stop, change nothing
-    │   ├── LostClaimError       our claim ended while we worked: drop the work, a newer holder has it
-    │   └── BusyError            somebody else holds the claim or lease: come back after `until`
-    └── ParkedError          a guard stopped a close: a person decides
+PostroadError
+├── ConfigError          a person edits the project; all mistakes are listed at once
+├── RemoteError          the remote system answered something that we cannot use: stop this feed, tell someone
+│   ├── TransientError       certainly not applied: the same request again, later
+│   │   └── ThrottledError   again after `wait` seconds, for the whole budget
+│   ├── AuthError            pause the connection, tell someone
+│   ├── CursorExpiredError   forget these entities' positions and refresh them fully
+│   └── EntitiesFailedError  some entities of a feed failed; the others are complete
+└── StateError           a second writer, a lost claim or a bug: stop, change nothing
+    ├── LostClaimError       our claim ended while we worked: drop the work, a newer holder has it
+    ├── BusyError            somebody else holds the claim or lease: come back after `until`
+    └── WaitingError         the run waits for the remote system: come back after `until`
 """
 
 from __future__ import annotations
@@ -105,5 +105,9 @@ class BusyError(StateError):
         super().__init__(message)
 
 
-class ParkedError(PostroadError):
-    """A guard parked a close; nothing of it was published and a person decides."""
+class WaitingError(StateError):
+    """The run waits until `until` (UTC) because the remote system, or our budget for it, asked for a pause."""
+
+    def __init__(self, message: str, until: datetime) -> None:
+        self.until = until
+        super().__init__(message)

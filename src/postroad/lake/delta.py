@@ -184,7 +184,9 @@ def _remove(member: Member) -> RemoveAction:
 
 
 def _member(row: Mapping[str, Any]) -> Member:
-    return Member(row["path"], row["num_records"] or 0, row["size_bytes"], _known(row.get("min")), _known(row.get("max")))
+    return Member(
+        row["path"], row["num_records"] or 0, row["size_bytes"], _known(row.get("min")), _known(row.get("max"))
+    )
 
 
 def _known(values: Mapping[str, Any] | None) -> dict[str, Any]:

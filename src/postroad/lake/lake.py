@@ -9,13 +9,15 @@ from pathlib import Path
 import pyarrow as pa
 
 from postroad.lake import names
-from postroad.lake.delta import DeltaLog, Member
+from postroad.lake.delta import FENCE, DeltaLog, Member
 from postroad.lake.disk import Disk
 from postroad.lake.landing import Landing
 from postroad.lake.parquet import read_files
 from postroad.lake.streams import Stream
 from postroad.records import Entity, stored_schema
 from postroad.telemetry import Watcher, unwatched
+
+__all__ = ["CHANGES", "FEED", "FENCE", "Dataset", "Hand", "Lake", "in_key_order"]
 
 FEED = "feed:"  # the action that says which payload of a feed was applied last
 CHANGES = "changes"  # the action of a table that says which version of `changes` it shows

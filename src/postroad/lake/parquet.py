@@ -65,12 +65,21 @@ class SortedFile:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting).select(self._schema.names), row_group_size=ROW_GROUP)
+            self._writer.write_table(
+                pa.concat_tables(self._waiting).select(self._schema.names), row_group_size=ROW_GROUP
+            )
         self._waiting, self._waiting_rows = [], 0
 
 
 def write_files(
-    disk: Disk, folder: str, rows: Stream, schema: pa.Schema, key: Key, name: Callable[[int], str], point: Point, most: int
+    disk: Disk,
+    folder: str,
+    rows: Stream,
+    schema: pa.Schema,
+    key: Key,
+    name: Callable[[int], str],
+    point: Point,
+    most: int,
 ) -> list[Member]:
     """Write a stream to files of at most about `most` rows; `name` gives the name of each part."""
     members: list[Member] = []
@@ -89,7 +98,9 @@ def write_files(
 def finish(file: SortedFile, folder: str, key: Key) -> Member:
     """Close a file and describe it as a member of a Delta table."""
     size = file.close()
-    return Member(file.name.removeprefix(f"{folder}/"), file.rows, size, _stats(key, file.first), _stats(key, file.last))
+    return Member(
+        file.name.removeprefix(f"{folder}/"), file.rows, size, _stats(key, file.first), _stats(key, file.last)
+    )
 
 
 def read_file(disk: Disk, path: str, schema: pa.Schema) -> Stream:
@@ -111,7 +122,9 @@ def read_files(disk: Disk, paths: Sequence[str], schema: pa.Schema) -> Stream:
 def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The same rows under a schema: columns in its order, missing ones null."""
     columns = [
-        rows.column(field.name).cast(field.type) if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
+        rows.column(field.name).cast(field.type)
+        if field.name in rows.column_names
+        else pa.nulls(rows.num_rows, field.type)
         for field in schema
     ]
     return pa.table(columns, schema=schema)

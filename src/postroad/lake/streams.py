@@ -7,6 +7,7 @@ pairs of tables that cover the same range of keys. Strings sort by code point on
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -76,15 +77,34 @@ def below(stream: Stream, key: Key, bounds: Sequence[tuple[Any, ...] | None]) ->
         yield _until(buffer, bound)
 
 
-def applied(current: Stream, changed: Stream, key: Key) -> Stream:
+@dataclass
+class Tally:
+    """What applying changes did to the current rows."""
+
+    new: int = 0
+    changed: int = 0
+    deleted: int = 0
+
+
+def applied(current: Stream, changed: Stream, key: Key, tally: Tally | None = None) -> Stream:
     """The current rows after changed ones: upserts in, deletes out. `changed` has `_op`, the result does not."""
+    tally = tally or Tally()
     for old, new in windows(current, changed, key):
         if new is None:
             assert old is not None
             yield old
             continue
         kept = new.filter(pc.not_equal(new.column("_op"), DELETE)).drop_columns(["_op"])
-        merged = kept if old is None else _merged(_without(old, new, key), kept, key)
+        if old is None:
+            tally.new += kept.num_rows
+            merged = kept
+        else:
+            untouched = _without(old, new, key)
+            added = _without(kept, old, key).num_rows
+            tally.new += added
+            tally.changed += kept.num_rows - added
+            tally.deleted += old.num_rows - untouched.num_rows - (kept.num_rows - added)
+            merged = _merged(untouched, kept, key)
         if merged.num_rows:
             yield merged
 
@@ -157,7 +177,7 @@ def _strictly_sorted(rows: pa.Table, key: Key) -> bool:
 def _overlaid(older: Stream, newer: Stream, key: Key) -> Stream:
     for old, new in windows(older, newer, key):
         if old is None or new is None:
-            yield (new if old is None else old)  # type: ignore[misc]  # one of them has rows
+            yield (new if old is None else old)  # one of them has rows
         else:
             yield _merged(_without(old, new, key), new, key)
 
@@ -192,4 +212,3 @@ def _differs(one: pa.ChunkedArray, other: pa.ChunkedArray) -> Any:
 
 def _plain(column: Any) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-

@@ -17,35 +17,37 @@ from postroad.lake.changes import resolved, versions_after
 from postroad.lake.delta import Member
 from postroad.lake.lake import CHANGES, Dataset, Hand, in_key_order
 from postroad.lake.parquet import ROWS_A_FILE, read_file, write_files
-from postroad.lake.streams import Stream, applied, below
+from postroad.lake.streams import Stream, Tally, applied, below
 from postroad.telemetry import Point
 
 VERSIONS_AT_ONCE = 32  # as many files are open while a commit is made
 ROOM = ROWS_A_FILE // 2  # by so much a file in the middle may grow before it is split
 
 
-def materialise(dataset: Dataset, hand: Hand) -> int:
-    """Bring the table to the head of `changes`; how many commits that took."""
+def materialise(dataset: Dataset, hand: Hand) -> Tally:
+    """Bring the table to the head of `changes`; what that did to its rows."""
     position = dataset.table.action(CHANGES)
     versions = versions_after(dataset, None)
     # A table that is older than all of its history belongs to a history that somebody removed: it starts again.
     anew = bool(versions) and position is not None and position < versions[0][0]
     later = [group for group in versions if position is None or group[0] > position]
-    commits = 0
+    tally = Tally()
     for start in range(0, len(later), VERSIONS_AT_ONCE):
-        _commit(dataset, later[start : start + VERSIONS_AT_ONCE], hand, anew=anew and start == 0)
-        commits += 1
-    return commits
+        _commit(dataset, later[start : start + VERSIONS_AT_ONCE], hand, tally, anew=anew and start == 0)
+    return tally
 
 
-def _commit(dataset: Dataset, versions: Sequence[tuple[int, list[Member]]], hand: Hand, *, anew: bool) -> None:
+def _commit(
+    dataset: Dataset, versions: Sequence[tuple[int, list[Member]]], hand: Hand, tally: Tally, *, anew: bool
+) -> None:
     version = versions[-1][0]
     members = in_key_order(dataset.table.members(), dataset.entity)
     pending = resolved(dataset, versions)
     if anew or not members:
-        adds, removes = _write(dataset, applied(iter(()), pending, dataset.entity.key), version, hand, 0, ROWS_A_FILE), members
+        rows = applied(iter(()), pending, dataset.entity.key, tally)
+        adds, removes = _write(dataset, rows, version, hand, 0, ROWS_A_FILE), members
     else:
-        adds, removes = _rewrite(dataset, members, pending, version, hand)
+        adds, removes = _rewrite(dataset, members, pending, version, hand, tally)
     dataset.table.commit(
         dataset.table_schema,
         version,
@@ -59,7 +61,7 @@ def _commit(dataset: Dataset, versions: Sequence[tuple[int, list[Member]]], hand
 
 
 def _rewrite(
-    dataset: Dataset, members: Sequence[Member], pending: Stream, version: int, hand: Hand
+    dataset: Dataset, members: Sequence[Member], pending: Stream, version: int, hand: Hand, tally: Tally
 ) -> tuple[list[Member], list[Member]]:
     """Write the files whose keys changed anew; (files in, files out)."""
     key = dataset.entity.key
@@ -71,7 +73,7 @@ def _rewrite(
         if first is None:
             continue
         old = read_file(dataset.disk, f"{dataset.table.folder}/{member.path}", dataset.table_schema)
-        rows = applied(old, chain([first], slice_), key)
+        rows = applied(old, chain([first], slice_), key, tally)
         most = ROWS_A_FILE + (ROOM if bound is not None else 0)
         adds += _write(dataset, rows, version, hand, len(adds), most)
         removes.append(member)

@@ -33,8 +33,8 @@ class Database:
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self.watcher = watcher
         self._clock = clock
-        drivers = {} if self.sqlite else {"drivername": "postgresql+psycopg"}
-        self._engine = create_engine(self.url.set(**drivers), pool_pre_ping=not self.sqlite)
+        url_ = self.url if self.sqlite else self.url.set(drivername="postgresql+psycopg")
+        self._engine = create_engine(url_, pool_pre_ping=not self.sqlite)
         if self.sqlite:
             event.listen(self._engine, "connect", _prepare_sqlite)
         migrations.upgrade(self._engine)

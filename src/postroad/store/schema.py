@@ -71,7 +71,7 @@ walks = Table(
     Column("begun_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
     Index(
-        "one_open_walk", "connection", "entity", "scope",
+        "one_open_walk", "connection", "entity", "scope", "kind",
         unique=True, sqlite_where=text(OPEN), postgresql_where=text(OPEN),
     ),
     sqlite_autoincrement=True,

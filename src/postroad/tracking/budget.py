@@ -44,5 +44,5 @@ class TrackedBudget:
         with self._database.read() as db:
             found: dict[str, dict[str, int]] = {}
             for row in db.execute(select(calls).order_by(calls.c.name, calls.c.month)):
-                found.setdefault(row.name, {})[row.month] = row.count
+                found.setdefault(row.name, {})[row.month] = row._mapping["count"]
             return found

@@ -9,15 +9,16 @@ entities as due a full refresh and abandoning open walks is one transaction as w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
+from sqlalchemy import Connection, Result, and_, func, insert, select, update
 
 from postroad.errors import LostClaimError, StateError
 from postroad.records import Json, Payload
 from postroad.store.database import Database
+from postroad.store.rows import Row, first, many
 from postroad.store.schema import entities, feeds, payloads, walks
 from postroad.telemetry import Point
 from postroad.tracking.runs import Claim, Runs
@@ -47,6 +48,12 @@ class Feeds:
             row = _feed(db, connection, feed)
             return row["cursor"] if row else None
 
+    def moved_at(self, connection: str, feed: str) -> int | None:
+        """When the cursor of a feed was last moved, in microseconds since 1970."""
+        with self._database.read() as db:
+            row = _feed(db, connection, feed)
+            return row["moved_at"] if row else None
+
     def last_number(self, connection: str, feed: str) -> int:
         """The highest payload number that was ever given in this feed."""
         with self._database.read() as db:
@@ -58,7 +65,7 @@ class Feeds:
         with self._database.read() as db:
             return _landing(db)
 
-    def land(self, claim: Claim, payload: Payload, landed: Landed | None, number: int, walk: int | None) -> RowMapping | None:
+    def land(self, claim: Claim, payload: Payload, landed: Landed | None, number: int, walk: int | None) -> Row | None:
         """Record a payload that is durable and adopt its cursor; None for a payload without a body.
 
         Raises LostClaimError if the claim, the number or the walk is not ours any more.
@@ -79,7 +86,7 @@ class Feeds:
 
     def _insert(
         self, db: Connection, claim: Claim, payload: Payload, landed: Landed, number: int, walk: int | None, now: int
-    ) -> RowMapping:
+    ) -> Row:
         values = {
             "connection": claim.connection,
             "feed": claim.feed,
@@ -97,7 +104,7 @@ class Feeds:
             "received_at": now,
             "status": "received",
         }
-        row = db.execute(insert(payloads).values(**values).returning(payloads)).mappings().one()
+        row = _one(db.execute(insert(payloads).values(**values).returning(payloads)))
         if walk is not None:
             progress = {"last_landing": row["landing"], "fetched": payload.closes}
             db.execute(update(walks).where(walks.c.id == walk).values(**progress))
@@ -105,7 +112,7 @@ class Feeds:
 
     def payloads(
         self, connection: str, feed: str, *, after: int = 0, walk: int | None = None, since_landing: int | None = None
-    ) -> list[RowMapping]:
+    ) -> list[Row]:
         """Received payloads of a feed in landing order: above a number, of a walk, landed since a landing number."""
         wanted = [payloads.c.connection == connection, payloads.c.feed == feed, payloads.c.number > after]
         wanted.append(payloads.c.status == "received")
@@ -115,7 +122,7 @@ class Feeds:
             wanted.append(payloads.c.landing > since_landing)
         with self._database.read() as db:
             found = db.execute(select(payloads).where(and_(*wanted)).order_by(payloads.c.landing))
-            return list(found.mappings())
+            return many(found)
 
     def last_number_before(self, connection: str, feed: str, landing: int) -> int:
         """The highest number of that feed that had landed at a landing number; 0 if none."""
@@ -125,10 +132,10 @@ class Feeds:
 
     # Entities: due a full refresh, read to the head
 
-    def entity(self, connection: str, entity: str) -> Mapping[str, Any]:
+    def entity(self, connection: str, entity: str) -> Row:
         """Why the entity is due a full refresh (or None), whether its changes are withheld, its last head."""
         with self._database.read() as db:
-            row = db.execute(select(entities).where(_entity(connection, entity))).mappings().first()
+            row = first(db.execute(select(entities).where(_entity(connection, entity))))
         return row or {"due_reason": None, "due_landing": None, "withheld": False, "head_landing": None}
 
     def mark_due(self, connection: str, names: Sequence[str], reason: str) -> None:
@@ -138,7 +145,14 @@ class Feeds:
                 _set_due(db, connection, name, reason, _landing(db), withheld=None)
 
     def forget(
-        self, connection: str, feed: str, names: Sequence[str], reason: str, *, foreign: bool, last_number: int | None = None
+        self,
+        connection: str,
+        feed: str,
+        names: Sequence[str],
+        reason: str,
+        *,
+        foreign: bool,
+        last_number: int | None = None,
     ) -> None:
         """Forget these entities' positions in a feed of changes, abandon their open walks, mark them as due.
 
@@ -180,29 +194,30 @@ class Feeds:
 
     # Walks
 
-    def open_walk(self, connection: str, entity: str, scope: str = "all") -> RowMapping | None:
+    def open_walk(self, connection: str, entity: str, scope: str = "all") -> Row | None:
         """The walk that is open on a scope, if any."""
-        return self._walk(connection, entity, scope, ("open",))
+        return self._walk(connection, entity, scope, ("open",), kind="walk")
 
-    def parked_walk(self, connection: str, entity: str, scope: str = "all") -> RowMapping | None:
+    def parked_walk(self, connection: str, entity: str, scope: str = "all") -> Row | None:
         """The newest parked walk of a scope, if any."""
         return self._walk(connection, entity, scope, ("parked",))
 
-    def closed_walk(self, connection: str, entity: str, scope: str = "all") -> RowMapping | None:
+    def closed_walk(self, connection: str, entity: str, scope: str = "all") -> Row | None:
         """The last closed snapshot of a scope; replays are not snapshots."""
         return self._walk(connection, entity, scope, ("closed",), kind="walk")
 
-    def begin_walk(self, claim: Claim, entity: str, version: int, *, scope: str = "all") -> RowMapping:
+    def begin_walk(self, claim: Claim, entity: str, version: int, *, scope: str = "all") -> Row:
         """Begin a walk at this landing number and forget the cursor of any earlier one."""
         with self._database.write(Point.WALK_BEGUN) as db:
             self._runs.fence(db, claim)
             _move(db, claim.connection, claim.feed, cursor=None, moved_at=self._database.now(db))
             return self._new_walk(db, claim, entity, version, scope, begun_landing=_landing(db), kind="walk")
 
-    def begin_replay(self, claim: Claim, source: RowMapping, version: int) -> RowMapping:
+    def begin_replay(self, claim: Claim, source: Row, version: int) -> Row:
         """Begin a close from the pages of a closed walk, without fetching them again (sequence 7)."""
         with self._database.write(Point.WALK_BEGUN) as db:
             self._runs.fence(db, claim)
+            _drop_replays(db, claim.connection, source["entity"], self._database.now(db))
             copied = {key: source[key] for key in ("begun_landing", "last_landing", "fetched")}
             pages = source["pages_of"] or source["id"]
             return self._new_walk(
@@ -226,7 +241,7 @@ class Feeds:
             values = {"status": "discarded", "reason": reason, "ended_at": self._database.now(db)}
             db.execute(update(walks).where(walks.c.id == walk).values(**values))
 
-    def close_walk(self, db: Connection, walk: RowMapping) -> None:
+    def close_walk(self, db: Connection, walk: Row) -> None:
         """Within the closing transaction: the walk is closed, parked ones before it are superseded, its debt is paid."""
         now = self._database.now(db)
         db.execute(update(walks).where(walks.c.id == walk["id"]).values(status="closed", ended_at=now))
@@ -238,26 +253,35 @@ class Feeds:
         paid = _entity(walk["connection"], walk["entity"]) & (entities.c.due_landing <= walk["begun_landing"])
         db.execute(update(entities).where(paid).values(due_reason=None, due_landing=None, withheld=False))
 
-    def _walk(self, connection: str, entity: str, scope: str, statuses: Sequence[str], kind: str | None = None) -> RowMapping | None:
+    def _walk(
+        self, connection: str, entity: str, scope: str, statuses: Sequence[str], kind: str | None = None
+    ) -> Row | None:
         wanted = _scope(connection, entity, scope) & walks.c.status.in_(statuses)
         if kind is not None:
             wanted &= walks.c.kind == kind
         with self._database.read() as db:
-            return db.execute(select(walks).where(wanted).order_by(walks.c.id.desc()).limit(1)).mappings().first()
+            return first(db.execute(select(walks).where(wanted).order_by(walks.c.id.desc()).limit(1)))
 
-    def _new_walk(self, db: Connection, claim: Claim, entity: str, version: int, scope: str, **more: Any) -> RowMapping:
+    def _new_walk(self, db: Connection, claim: Claim, entity: str, version: int, scope: str, **more: Any) -> Row:
         mine = {"connection": claim.connection, "feed": claim.feed, "entity": entity, "scope": scope, "run": claim.run}
         values = {"version": version, "status": "open", "begun_at": self._database.now(db), **mine, **more}
-        return db.execute(insert(walks).values(**values).returning(walks)).mappings().one()
+        return _one(db.execute(insert(walks).values(**values).returning(walks)))
+
+
+def _one(result: Result[Any]) -> Row:
+    found = many(result)
+    if len(found) != 1:
+        raise StateError(f"one row was written and {len(found)} came back")
+    return found[0]
 
 
 def _landing(db: Connection) -> int:
     return int(db.execute(select(func.max(payloads.c.landing))).scalar() or 0)
 
 
-def _feed(db: Connection, connection: str, feed: str) -> RowMapping | None:
+def _feed(db: Connection, connection: str, feed: str) -> Row | None:
     mine = (feeds.c.connection == connection) & (feeds.c.feed == feed)
-    return db.execute(select(feeds).where(mine)).mappings().first()
+    return first(db.execute(select(feeds).where(mine)))
 
 
 def _move(db: Connection, connection: str, feed: str, **values: Any) -> None:
@@ -294,6 +318,13 @@ def _abandon(db: Connection, connection: str, entity: str, reason: str, now: int
         db.execute(update(walks).where(walks.c.id == walk.id).values(**values))
         dropped = {"status": "discarded", "reason": "superseded"}
         db.execute(update(payloads).where(payloads.c.walk == walk.id).values(**dropped))
+
+
+def _drop_replays(db: Connection, connection: str, entity: str, now: int) -> None:
+    """A replay that was killed is begun anew by the next one."""
+    mine = (walks.c.connection == connection) & (walks.c.entity == entity) & (walks.c.kind == "replay")
+    unfinished = mine & walks.c.status.in_(("open", "parked"))
+    db.execute(update(walks).where(unfinished).values(status="discarded", reason="begun anew", ended_at=now))
 
 
 def _require_open(db: Connection, walk: int) -> None:

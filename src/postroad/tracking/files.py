@@ -7,13 +7,14 @@ between leaves rows whose files are gone, which the next close of that scope dro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from postroad.store.database import Database
+from postroad.store.rows import Row, many
 from postroad.store.schema import files, walks
 from postroad.telemetry import Point
 
@@ -40,8 +41,8 @@ class Files:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, dataset: str, walk: int, part: Part) -> None:
-        """List a staged part that is durable."""
+    def add(self, dataset: str, walk: int, part: Part, fence: Callable[[Connection], None]) -> None:
+        """List a staged part that is durable, if the writer's claim is still good."""
         row = {
             "path": part.path,
             "dataset": dataset,
@@ -55,13 +56,15 @@ class Files:
             "max_key": list(part.max_key) if part.max_key is not None else None,
         }
         with self._database.write(Point.STAGED_ROW) as db:
+            fence(db)
             db.execute(insert(files).values(**row))
 
     def parts(self, walk: int) -> list[Part]:
         """The staged parts of a walk in landing order."""
         with self._database.read() as db:
             wanted = (files.c.walk == walk) & (files.c.kind == STAGED)
-            return [_part(row) for row in db.execute(select(files).where(wanted).order_by(files.c.first_number)).mappings()]
+            found = db.execute(select(files).where(wanted).order_by(files.c.first_number))
+            return [_part(row) for row in many(found)]
 
     def forget(self, db: Connection, walk: int) -> None:
         """Within a closing transaction: the parts became members of the Delta table, which lists them from now on."""
@@ -90,13 +93,13 @@ class Files:
         with self._database.write(Point.FILES_DROPPED) as db:
             db.execute(delete(files).where(files.c.path.in_(paths)))
 
-    def listed(self) -> list[RowMapping]:
+    def listed(self) -> list[Row]:
         """Every listed file, for `check`."""
         with self._database.read() as db:
-            return list(db.execute(select(files).order_by(files.c.path)).mappings())
+            return many(db.execute(select(files).order_by(files.c.path)))
 
 
-def _part(row: RowMapping) -> Part:
+def _part(row: Row) -> Part:
     low, high = row["min_key"], row["max_key"]
     return Part(
         row["path"],

@@ -9,7 +9,7 @@ row and stage). The raw text lies in a file in the lake that each row names.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from postroad.errors import ConfigError
 from postroad.records import Refusal
 from postroad.store.database import Database
+from postroad.store.rows import Row, first, many
 from postroad.store.schema import rejections
 from postroad.telemetry import Point
 
@@ -44,7 +45,9 @@ class Rejections:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def replace(self, origin: Origin, refusals: Sequence[Refusal], file: str | None, accepted: Iterable[str] = ()) -> None:
+    def replace(
+        self, origin: Origin, refusals: Sequence[Refusal], file: str | None, accepted: Iterable[str] = ()
+    ) -> None:
         """Make these the rejections of a payload, and close earlier ones of the keys that it accepts.
 
         `accepted` are key texts. What a person discarded stays discarded.
@@ -72,13 +75,13 @@ class Rejections:
             for start in range(0, len(rows), BATCH):
                 db.execute(insert(rejections), rows[start : start + BATCH])
 
-    def open(self, connection: str, entity: str, walk: int | None = None) -> list[Mapping[str, Any]]:
+    def open(self, connection: str, entity: str, walk: int | None = None) -> list[Row]:
         """The open rejections of an entity, or only those on the pages of one walk."""
         wanted = _open(connection, entity)
         if walk is not None:
             wanted &= (rejections.c.walk == walk) & (rejections.c.stage == NORMALISE)
         with self._database.read() as db:
-            return list(db.execute(select(rejections).where(wanted).order_by(rejections.c.id)).mappings())
+            return many(db.execute(select(rejections).where(wanted).order_by(rejections.c.id)))
 
     def close_before(self, db: Connection, connection: str, entity: str, landing: int) -> None:
         """Within a closing transaction: what landed before a walk began is superseded by the walk (sequence 9)."""
@@ -89,14 +92,14 @@ class Rejections:
         """Within a closing transaction: these rejections are superseded."""
         _close(db, rejections.c.id.in_(ids), "superseded", self._database.now(db))
 
-    def list(self, stage: str | None = None, limit: int = 1000) -> list[Mapping[str, Any]]:
+    def list(self, stage: str | None = None, limit: int = 1000) -> list[Row]:
         """The open rejections, newest first."""
         wanted = rejections.c.status == "rejected"
         if stage is not None:
             wanted &= rejections.c.stage == stage
         with self._database.read() as db:
             found = db.execute(select(rejections).where(wanted).order_by(rejections.c.id.desc()).limit(limit))
-            return list(found.mappings())
+            return many(found)
 
     def counts(self) -> dict[tuple[str, str, str], int]:
         """How many rejections are open, by connection, entity and cause."""
@@ -105,10 +108,10 @@ class Rejections:
             wanted = select(*group, func.count()).where(rejections.c.status == "rejected").group_by(*group)
             return {(row[0], row[1], row[2]): row[3] for row in db.execute(wanted)}
 
-    def get(self, rejection: int) -> Mapping[str, Any]:
+    def get(self, rejection: int) -> Row:
         """One rejection; ConfigError if there is none of that number."""
         with self._database.read() as db:
-            row = db.execute(select(rejections).where(rejections.c.id == rejection)).mappings().first()
+            row = first(db.execute(select(rejections).where(rejections.c.id == rejection)))
         if row is None:
             raise ConfigError(f"there is no rejection {rejection}; `postroad rejected list` shows them")
         return row
@@ -123,12 +126,14 @@ class Rejections:
         """Whether any stored rejection could change; spares the good path a write transaction."""
         any_open = _open(origin.connection, origin.entity)
         with self._database.read() as db:
-            return db.execute(select(rejections.c.id).where(_of_payload(origin) | any_open).limit(1)).first() is not None
+            concerned = select(rejections.c.id).where(_of_payload(origin) | any_open).limit(1)
+            return db.execute(concerned).first() is not None
 
     def _supersede(self, db: Connection, origin: Origin, accepted: set[str], now: int) -> None:
         earlier = _open(origin.connection, origin.entity) & (rejections.c.payload < origin.payload)
         # Loops over open rejections, which are few; never over the accepted rows.
-        found = [row.id for row in db.execute(select(rejections.c.id, rejections.c.key).where(earlier)) if row.key in accepted]
+        keys = db.execute(select(rejections.c.id, rejections.c.key).where(earlier))
+        found = [row.id for row in keys if row.key in accepted]
         for start in range(0, len(found), BATCH):
             _close(db, rejections.c.id.in_(found[start : start + BATCH]), "superseded", now)
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
-from postroad.errors import BusyError, LostClaimError
+from postroad.errors import BusyError, LostClaimError, WaitingError
 from postroad.store.database import Database
+from postroad.store.rows import Row, first, many
 from postroad.store.schema import runs
 from postroad.telemetry import Point
 from postroad.tracking.holder import proven_dead, this_process
@@ -45,7 +46,7 @@ class Runs:
     def claim(self, connection: str, feed: str, options: Mapping[str, Any]) -> Claim:
         """Claim the feed for this process; goes on with a run that waited, succeeds one that was lost.
 
-        Raises BusyError while another live process holds it, or until the time that a waiting run waits for.
+        Raises BusyError while another live process holds it, WaitingError until the time that a waiting run waits for.
         """
         with self._database.write(Point.RUN_CLAIMED) as db:
             now = self._database.now(db)
@@ -110,21 +111,21 @@ class Runs:
         with self._database.read() as db:
             now = self._database.now(db)
             rows = db.execute(select(runs).order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit))
-            return [{**row, "status": true_status(row, now)} for row in rows.mappings()]
+            return [{**row, "status": true_status(row, now)} for row in many(rows)]
 
-    def _active(self, db: Connection, connection: str, feed: str) -> RowMapping | None:
-        return db.execute(select(runs).where(_active(connection, feed))).mappings().first()
+    def _active(self, db: Connection, connection: str, feed: str) -> Row | None:
+        return first(db.execute(select(runs).where(_active(connection, feed))))
 
-    def _resume(self, db: Connection, waiting: RowMapping, now: int) -> Claim:
+    def _resume(self, db: Connection, waiting: Row, now: int) -> Claim:
         if waiting["wait_until"] > now:
             until = moment(waiting["wait_until"])
-            raise BusyError(f"{waiting['reason']}; the run waits until {until:%Y-%m-%d %H:%M:%S} UTC", until)
+            raise WaitingError(f"{waiting['reason']}; the run waits until {until:%Y-%m-%d %H:%M:%S} UTC", until)
         claim = Claim(waiting["id"], waiting["connection"], waiting["feed"], secrets.token_hex(8))
         held = {"status": "running", "wait_until": None, **_held(claim.token, now)}
         db.execute(update(runs).where(runs.c.id == claim.run).values(**held))
         return claim
 
-    def _lose(self, db: Connection, active: RowMapping, successor: str, now: int) -> None:
+    def _lose(self, db: Connection, active: Row, successor: str, now: int) -> None:
         if true_status(active, now) == "running":
             until = moment(active["lease_until"])
             where = f"{active['holder']['host']}, process {active['holder']['pid']}"
@@ -133,7 +134,7 @@ class Runs:
         db.execute(update(runs).where(runs.c.id == active["id"]).values(**lost))
 
 
-def true_status(run: RowMapping, now: int) -> str:
+def true_status(run: Row, now: int) -> str:
     """The status to show: a run whose lease ran out or whose holder is proven dead is lost before anyone claims it."""
     if run["status"] == "running" and (run["lease_until"] <= now or proven_dead(run["holder"])):
         return "lost"

@@ -1,0 +1,160 @@
+"""App: a project, opened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from postroad import __version__
+from postroad.app.datasets import Datasets
+from postroad.app.rejections import Rejections
+from postroad.app.runs import Runs
+from postroad.engine.bench import Bench, Reporter
+from postroad.engine.heart import Heart
+from postroad.errors import ConfigError
+from postroad.lake import Dataset, Lake
+from postroad.project import MaxDeletes, Project, load_project, network_filesystem
+from postroad.records import Feed
+from postroad.sdk.connector import Source, Tools
+from postroad.sdk.registry import load_connector
+from postroad.telemetry import Stage, Watcher, unwatched
+from postroad.tracking import Tracking
+
+
+class Silent:
+    """A reporter that nobody listens to."""
+
+    def stage(self, stage: Stage, dataset: str) -> None:
+        """Nothing."""
+
+    def progress(self, dataset: str, rows: int, size: int) -> None:
+        """Nothing."""
+
+    def say(self, sentence: str) -> None:
+        """Nothing."""
+
+
+class App:
+    """One open project; use it as a context manager. Several may be open at once, in one process or many.
+
+    `clock`, `sleep` and `watcher` are for rehearsals: a clock that jumps, a sleep that does not wait, a watcher of
+    durable points.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        reporter: Reporter | None = None,
+        clock: Callable[[], float] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        watcher: Watcher = unwatched,
+    ) -> None:
+        self.project = project
+        self.reporter: Reporter = reporter or Silent()
+        self._clock = clock
+        self._sleep = sleep
+        _refuse_network_disk(project)
+        self.tracking = Tracking(project.database_url, __version__, clock=clock, sleep=sleep, watcher=watcher)
+        self.lake = Lake(project.lake_folder, watcher)
+        self.heart = Heart()
+        self.runs = Runs(self)
+        self.datasets = Datasets(self)
+        self.rejections = Rejections(self)
+
+    @classmethod
+    def open(cls, folder: Path, environment: str | None = None, *, reporter: Reporter | None = None) -> App:
+        """Open the project in a folder; ConfigError with every mistake in its files."""
+        return cls(load_project(folder, environment), reporter=reporter)
+
+    def __enter__(self) -> App:
+        self.heart.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.heart.__exit__(kind, error, trace)
+        self.tracking.close()
+
+    def source(self, connection: str) -> Source:
+        """The source of a connection, not yet connected; the caller closes it."""
+        configured = self.project.connections[connection]
+        connector = load_connector(configured.connector)
+        if connector.source is None:
+            raise ConfigError(f"connector '{connector.name}' has no source: nothing can be synced from '{connection}'")
+        tools = Tools(self.tracking.budget, self._clock or time.time, self._sleep)
+        return connector.source(configured.settings, tools)
+
+    @contextmanager
+    def bench(self, connection: str) -> Iterator[Bench]:
+        """A connection, opened for work."""
+        source = self.source(connection)
+        try:
+            feeds = tuple(self.feeds(connection, source))
+            guards = self._guards(connection)
+            yield Bench(connection, source, feeds, self.tracking, self.lake, self.heart, self.reporter, guards)
+        finally:
+            source.close()
+
+    def feeds(self, connection: str, source: Source) -> list[Feed]:
+        """The feeds of a connection, cut down to the entities that some flow names."""
+        named = set(self.entities(connection))
+        found = []
+        for feed in source.discover():
+            entities = tuple(entity for entity in feed.entities if entity.name in named)
+            if entities:
+                found.append(Feed(feed.name, entities, feed.kind))
+        return found
+
+    def entities(self, connection: str) -> list[str]:
+        """The entities of a connection that the flows name."""
+        return [entity for sync in self.project.syncs if sync.connection == connection for entity in sync.entities]
+
+    def selected(self, select: str | None) -> dict[str, list[str]]:
+        """The entities that a selector names, by connection: nothing for all, `xledger`, `xledger.timesheets`."""
+        everything = {connection: self.entities(connection) for connection in self.project.connections}
+        everything = {connection: entities for connection, entities in everything.items() if entities}
+        if select is None:
+            return everything
+        connection, _, entity = select.partition(".")
+        entities = [name for name in everything.get(connection, []) if not entity or name == entity]
+        if not entities:
+            known = [f"{name}.{each}" for name, entities in everything.items() for each in entities]
+            raise ConfigError(f"nothing is named '{select}'; there are: {', '.join(known) or 'no syncs'}")
+        return {connection: entities}
+
+    def dataset(self, name: str) -> tuple[str, str]:
+        """The connection and entity of one dataset's name."""
+        selected = self.selected(name)
+        pairs = [(connection, entity) for connection, entities in selected.items() for entity in entities]
+        if len(pairs) != 1:
+            raise ConfigError(
+                f"'{name}' names {len(pairs)} datasets; name one: {', '.join('.'.join(p) for p in pairs)}"
+            )
+        return pairs[0]
+
+    def all_datasets(self) -> Sequence[Dataset]:
+        """Every dataset of the project."""
+        found = []
+        for connection, entities in self.selected(None).items():
+            with self.bench(connection) as bench:
+                found += [bench.dataset(entity) for entity in entities]
+        return found
+
+    def _guards(self, connection: str) -> dict[str, MaxDeletes]:
+        syncs = [sync for sync in self.project.syncs if sync.connection == connection]
+        return {entity: sync.max_deletes for sync in syncs for entity in sync.entities}
+
+
+def _refuse_network_disk(project: Project) -> None:
+    if project.database_file is None:
+        return
+    kind = network_filesystem(project.database_file.parent)
+    if kind is not None:
+        raise ConfigError(
+            f"{project.database_file} lies on a network share ({kind}), where SQLite loses data: use PostgreSQL"
+        )

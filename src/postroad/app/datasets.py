@@ -1,0 +1,77 @@
+"""Datasets: their status, queries over them, and the state of their feeds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from postroad.catalog.query import query
+from postroad.catalog.status import DatasetStatus, dataset_status
+from postroad.errors import ConfigError
+
+if TYPE_CHECKING:
+    from postroad.app.app import App
+
+BY_HAND = "a person set its state"
+
+
+class Datasets:
+    """The datasets of a project."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def status(self, select: str | None = None) -> list[DatasetStatus]:
+        """How each dataset stands; asks no remote system."""
+        found = []
+        for connection, entities in self._app.selected(select).items():
+            with self._app.bench(connection) as bench:
+                for entity in entities:
+                    found.append(dataset_status(bench.tracking, bench.lake, connection, bench.feeds, entity))
+        return found
+
+    def query(self, sql: str) -> pa.Table:
+        """SQL over all datasets: `xledger.timesheets` and `xledger.timesheets_changes`."""
+        return query(self._app.all_datasets(), sql)
+
+    def state(self, select: str | None = None) -> dict[str, Any]:
+        """The cursor of every feed and its last payload number."""
+        found = {}
+        for connection in self._app.selected(select):
+            with self._app.bench(connection) as bench:
+                for feed in bench.feeds:
+                    feeds = bench.tracking.feeds
+                    number = feeds.last_number(connection, feed.name)
+                    found[f"{connection}.{feed.name}"] = {
+                        "cursor": feeds.cursor(connection, feed.name),
+                        "last_payload": number,
+                    }
+        return found
+
+    def set_state(self, name: str, cursor: Any) -> None:
+        """Put another cursor in place; ends the feed's claim first (sequence 19)."""
+        connection, _, feed = name.partition(".")
+        known = self.state(connection)
+        if name not in known:
+            raise ConfigError(f"there is no feed '{name}'; there are: {', '.join(known)}")
+        self._app.tracking.runs.stop(connection, feed, BY_HAND)
+        self._app.tracking.feeds.set_cursor(connection, feed, cursor)
+
+    def reset_state(self, select: str) -> list[str]:
+        """Forget the cursors and open walks of the selected datasets and keep their data (sequence 19).
+
+        Ends the feeds' claims first; the next run is a compared full refresh.
+        """
+        done = []
+        for connection, entities in self._app.selected(select).items():
+            with self._app.bench(connection) as bench:
+                for entity in entities:
+                    for feed in bench.feed_names(entity):
+                        bench.tracking.runs.stop(connection, feed, BY_HAND)
+                    changes = bench.changes_feed(entity)
+                    bench.tracking.feeds.reset(connection, bench.walk_feed(entity).name, entity, BY_HAND)
+                    if changes is not None:
+                        bench.tracking.feeds.forget(connection, changes.name, [entity], BY_HAND, foreign=False)
+                    done.append(f"{connection}.{entity}")
+        return done

@@ -1,0 +1,71 @@
+"""Rejections: list, show, retry, discard."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from postroad.app.runs import Report
+from postroad.errors import ConfigError
+from postroad.tracking.rejections import GUARD
+
+if TYPE_CHECKING:
+    from postroad.app.app import App
+
+
+class Rejections:
+    """The rejected records and parked closes of a project."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def list(self, stage: str | None = None, limit: int = 1000) -> list[Mapping[str, Any]]:
+        """Open rejections, newest first; parked closes are among those of stage `guard`."""
+        found: list[Mapping[str, Any]] = []
+        if stage in (None, GUARD):
+            found += [
+                {
+                    "id": None,
+                    "dataset": each.dataset,
+                    "stage": GUARD,
+                    "key": None,
+                    "cause": "close_parked",
+                    "sentence": each.parked,
+                }
+                for each in self._app.datasets.status()
+                if each.parked is not None
+            ]
+        rows = self._app.tracking.rejections.list(stage, limit)
+        return found + [{**row, "dataset": f"{row['connection']}.{row['entity']}"} for row in rows]
+
+    def show(self, rejection: int) -> Mapping[str, Any]:
+        """One rejection with the raw text of its row."""
+        row = self._app.tracking.rejections.get(rejection)
+        return {**row, "raw": self._raw(row)}
+
+    def retry(self, select: str, stage: str) -> Report:
+        """Try again: a parked close passes its guard; refused rows are read again from landing by a replay."""
+        if stage == GUARD:
+            return self._app.runs.retry_parked(select)
+        return self._app.runs.replay(select)
+
+    def discard(self, ids: Sequence[int]) -> int:
+        """Drop rejections for good; how many were open."""
+        return self._app.tracking.rejections.discard(ids, getpass.getuser())
+
+    def discard_parked(self, select: str) -> None:
+        """Drop a parked close; the dataset stays as it is until the next full refresh closes."""
+        connection, entity = self._app.dataset(select)
+        feeds = self._app.tracking.feeds
+        parked = feeds.parked_walk(connection, entity)
+        if parked is None:
+            raise ConfigError(f"{select} has no parked close; `postroad status` shows them")
+        feeds.discard_walk(parked["id"], f"discarded by {getpass.getuser()}")
+
+    def _raw(self, row: Mapping[str, Any]) -> str | None:
+        if row["file"] is None:
+            return None
+        lines = self._app.lake.disk.path(row["file"]).read_text().splitlines()
+        return next((each["raw"] for each in map(json.loads, lines) if each["row"] == row["row"]), None)

@@ -1,0 +1,87 @@
+"""Runs: start them, list them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from postroad.engine.bench import Counts
+from postroad.engine.runs import Options, Outcome, Runner
+from postroad.engine.walk import wanted
+
+if TYPE_CHECKING:
+    from postroad.app.app import App
+
+
+@dataclass
+class Report:
+    """What one command did: how each feed's run ended, and the counts of each dataset."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    counts: dict[str, Counts] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all well, 1 something failed, 3 partly succeeded or waiting (design section 9)."""
+        statuses = {outcome.status for outcome in self.outcomes}
+        if statuses & {"failed", "busy", "lost", "cancelled"}:
+            some_good = statuses & {"succeeded", "partly_succeeded"}
+            return 3 if some_good and "failed" in statuses else 1
+        return 3 if statuses & {"partly_succeeded", "waiting"} else 0
+
+
+class Runs:
+    """The runs of a project."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def start(self, select: str | None = None, *, full_refresh: bool = False, limit: int | None = None) -> Report:
+        """Bring the selected datasets to the head of their sources."""
+        options = Options(full_refresh, limit)
+        report = Report()
+        for connection, entities in self._app.selected(select).items():
+            self._work(report, connection, options, lambda runner, names=entities: runner.run(names))
+        return report
+
+    def replay(self, select: str) -> Report:
+        """Close a dataset's last snapshot again from landing; the counts are the differences."""
+        connection, entity = self._app.dataset(select)
+        report = Report()
+        self._work(report, connection, Options(), lambda runner: runner.replay(entity))
+        return report
+
+    def retry_parked(self, select: str) -> Report:
+        """Let a parked close of a dataset pass, compared anew."""
+        connection, entity = self._app.dataset(select)
+        report = Report()
+        self._work(report, connection, Options(), lambda runner: runner.retry_parked(entity))
+        return report
+
+    def plan(self, select: str | None = None, *, full_refresh: bool = False) -> dict[str, str]:
+        """What `start` would do, by dataset; nothing is asked of any remote system."""
+        plan = {}
+        for connection, entities in self._app.selected(select).items():
+            with self._app.bench(connection) as bench:
+                for entity in entities:
+                    reason = wanted(bench, entity, full_refresh=full_refresh)
+                    known = bench.tracking.feeds.cursor(connection, "changes") is not None
+                    first = None if known else "first load"
+                    plan[f"{connection}.{entity}"] = (
+                        f"full refresh: {reason or first}" if reason or first else "changes"
+                    )
+        return plan
+
+    def list(self, limit: int = 50) -> list[Mapping[str, Any]]:
+        """The newest runs first, each with its true status."""
+        return list(self._app.tracking.runs.list(limit))
+
+    def _work(self, report: Report, connection: str, options: Options, work: Callable[[Runner], object]) -> None:
+        with self._app.bench(connection) as bench:
+            runner = Runner(bench, options)
+            try:
+                work(runner)
+            finally:
+                report.outcomes += runner.outcomes
+                report.counts |= {f"{connection}.{entity}": count for entity, count in bench.counts.items()}

@@ -1,0 +1,53 @@
+"""SQL over the lake with DuckDB: one view for each dataset's table, and one for its history.
+
+`xledger.timesheets` is the current state, `xledger.timesheets_changes` the history. The files come from the Delta log,
+so a query sees one commit of each dataset, whatever is written meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+import pyarrow as pa
+
+from postroad.errors import ConfigError
+from postroad.lake import Dataset
+from postroad.lake.delta import DeltaLog
+
+MEMORY = "1GB"
+
+
+def query(datasets: Sequence[Dataset], sql: str) -> pa.Table:
+    """The result of a query; ConfigError with DuckDB's sentence if it is wrong."""
+    with duckdb.connect(":memory:") as database:
+        database.execute(f"SET memory_limit = '{MEMORY}'")
+        database.execute("SET TimeZone = 'UTC'")
+        for dataset in datasets:
+            database.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(dataset.connection)}")
+            _view(database, dataset, dataset.table, dataset.table_schema, dataset.entity.name)
+            _view(database, dataset, dataset.changes, dataset.changes_schema, f"{dataset.entity.name}_changes")
+        # The person's own SQL reads the lake and changes nothing outside of this process's memory.
+        database.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
+        try:
+            # DDL and SET answer with nothing.
+            relation = database.sql(sql)
+            return relation.to_arrow_table() if relation is not None else pa.table({})
+        except duckdb.Error as error:
+            raise ConfigError(f"the query is wrong: {error}") from error
+
+
+def _view(database: duckdb.DuckDBPyConnection, dataset: Dataset, log: DeltaLog, schema: pa.Schema, name: str) -> None:
+    paths = [str(dataset.disk.path(f"{log.folder}/{member.path}")) for member in log.members()]
+    target = f"{_quoted(dataset.connection)}.{_quoted(name)}"
+    if not paths:
+        empty = schema.empty_table()
+        database.register(f"empty_{name}", empty)
+        database.execute(f"CREATE VIEW {target} AS SELECT * FROM {_quoted(f'empty_{name}')}")
+        return
+    files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    database.execute(f"CREATE VIEW {target} AS SELECT * FROM read_parquet([{files}], union_by_name = true)")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,81 @@
+"""The state of every dataset, computed from lake and tracking and therefore true after any crash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from postroad.lake import Dataset, Lake
+from postroad.records import Feed
+from postroad.tracking import Tracking
+from postroad.tracking.runs import moment
+
+
+@dataclass(frozen=True)
+class DatasetStatus:
+    """One dataset: what it holds, what waits for it, and what a person should know."""
+
+    dataset: str
+    rows: int
+    just_in: int
+    state: str
+    due: str | None
+    open_walk_pages: int | None
+    parked: str | None
+    rejected: dict[str, int] = field(default_factory=dict)
+    last_poll: datetime | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {**asdict(self), "last_poll": self.last_poll.isoformat() if self.last_poll else None}
+
+
+def dataset_status(
+    tracking: Tracking, lake: Lake, connection: str, feeds: Sequence[Feed], entity: str
+) -> DatasetStatus:
+    """The status of one entity's dataset."""
+    mine = [feed for feed in feeds if any(each.name == entity for each in feed.entities)]
+    dataset = lake.dataset(connection, mine[0].entity(entity))
+    first_load = dataset.first_load([feed.name for feed in mine])
+    due = tracking.feeds.entity(connection, entity)["due_reason"] or ("first load" if first_load else None)
+    open_walk = tracking.feeds.open_walk(connection, entity)
+    parked = tracking.feeds.parked_walk(connection, entity)
+    counts = tracking.rejections.counts()
+    return DatasetStatus(
+        dataset=dataset.name,
+        rows=dataset.rows(),
+        just_in=sum(_just_in(tracking, dataset, feed) for feed in mine if feed.kind == "changes"),
+        state=_state(due, open_walk is not None, parked is not None),
+        due=due,
+        open_walk_pages=_pages(tracking, connection, open_walk),
+        parked=parked["reason"] if parked else None,
+        rejected={cause: count for (of, name, cause), count in counts.items() if (of, name) == (connection, entity)},
+        last_poll=_last_poll(tracking, connection, mine),
+    )
+
+
+def _just_in(tracking: Tracking, dataset: Dataset, feed: Feed) -> int:
+    """Payloads that landed and that the dataset does not hold yet."""
+    position = dataset.position(feed.name) or 0
+    rows = tracking.feeds.payloads(dataset.connection, feed.name, after=position)
+    return sum(dataset.entity.name in row["entities"] for row in rows)
+
+
+def _state(due: str | None, walking: bool, parked: bool) -> str:
+    if parked:
+        return "parked"
+    if walking:
+        return "walk open"
+    return "full refresh due" if due else "in step"
+
+
+def _pages(tracking: Tracking, connection: str, walk: Any) -> int | None:
+    return None if walk is None else len(tracking.feeds.payloads(connection, walk["feed"], walk=walk["id"]))
+
+
+def _last_poll(tracking: Tracking, connection: str, feeds: Sequence[Feed]) -> datetime | None:
+    moved = [tracking.feeds.moved_at(connection, feed.name) for feed in feeds if feed.kind == "changes"]
+    known = [at for at in moved if at is not None]
+    return moment(max(known)) if known else None

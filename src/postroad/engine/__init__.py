@@ -1,0 +1,1 @@
+"""The stages of a record's way, and the runs that call them."""

@@ -1,0 +1,353 @@
+"""Close: a walk that was fetched whole becomes the truth of its scope (design section 2, "Snapshots").
+
+The truth is, per key, the last accepted change landed since the walk began, else the last page's row. A first load
+commits its staged parts as they are. Every other close, a replay included, is compared with the table and commits the
+difference. Either is one Delta commit: a kill before it leaves staged files, which the next close uses or writes
+again; a kill after it leaves the walk open, and the next close finds no difference and only writes the books.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+
+from postroad.engine.bench import Bench
+from postroad.engine.normalise import materialise_under, publish_under, withheld
+from postroad.engine.overlay import Overlay
+from postroad.lake import changes
+from postroad.lake.delta import Member
+from postroad.lake.lake import Dataset, Hand
+from postroad.lake.names import FULL_SYNC, STAGED
+from postroad.lake.parquet import ROWS_A_FILE, read_file, write_files
+from postroad.lake.streams import Stream, applied, difference, key_column, latest
+from postroad.project import MaxDeletes
+from postroad.records import DELETE, OP, UPSERT, key_texts
+from postroad.telemetry import Point, Stage
+from postroad.tracking.files import Part
+from postroad.tracking.rejections import Origin, key_values
+
+KEEP_FULL_SYNCS = 1
+
+
+@dataclass
+class Close:
+    """One close of a walk under its dataset's lease."""
+
+    bench: Bench
+    dataset: Dataset
+    walk: Mapping[str, Any]
+    parts: Sequence[Part]
+    hand: Hand
+    kept: list[Part] = field(default_factory=list)
+
+    def run(self) -> bool:
+        """Close the walk; False if a guard parked it."""
+        self.bench.reporter.stage(Stage.CLOSE, self.dataset.name)
+        name = self.dataset.entity.name
+        if self.dataset.first_load(self.bench.feed_names(name)):
+            self._load()
+        elif not self._compare():
+            return False
+        self._drop_superseded()
+        publish_under(self.bench, self.dataset, self.hand)
+        return True
+
+    # A first load
+
+    def _load(self) -> None:
+        """Commit the parts as they are, under the version of the walk's beginning."""
+        parts = list(self.parts) if _disjoint(self.parts) else self._resolved()
+        members = self._move(parts)
+        changes.commit(self.dataset, members, self.walk["version"], self.hand, self._positions(first=True))
+        self._finish(members=True)
+
+    def _resolved(self) -> list[Part]:
+        """The parts written anew with every repeated key resolved; the last page's row wins."""
+        rows = self._pages()
+        return self._write_parts(rows, len(self.parts))
+
+    # Every other close
+
+    def _compare(self) -> bool:
+        """Commit what differs between the truth and the table; False if a guard parked the close."""
+        if withheld(self.bench, self.dataset):
+            materialise_under(self.bench, self.dataset, self.hand)
+        else:
+            publish_under(self.bench, self.dataset, self.hand)
+        guard = Deletes(self)
+        version = self.bench.tracking.leases.version(self.dataset.changes.expected or 0)
+        folder = f"{self.dataset.changes.folder}/{STAGED}"
+        with Overlay(self.bench, self.dataset, self.walk, self.hand.run) as overlay:
+            differences = self._stamp(guard.emitted(self._differences(overlay)), version)
+            members = changes.write_changes(self.dataset, folder, differences, version, self.hand)
+            last_change = overlay.last_number
+        if reason := guard.objection():
+            return self._park(reason, members, guard)
+        self._publish(members, version, guard, last_change)
+        return True
+
+    def _differences(self, overlay: Overlay) -> Iterator[tuple[pa.Table, pa.Table]]:
+        entity = self.dataset.entity
+        truth = applied(self._pages_as_rows(), overlay.rows(), entity.key)
+        return difference(truth, self.dataset.current(), entity.key, entity.schema.names)
+
+    def _stamp(self, pairs: Iterator[tuple[pa.Table, pa.Table]], version: int) -> Stream:
+        for upserts, deletes in pairs:
+            rows = pa.concat_tables([_with_op(upserts, UPSERT), _tombstones(deletes, self.dataset)])
+            if rows.num_rows:
+                rows = rows.sort_by([(name, "ascending") for name in self.dataset.entity.key])
+                yield self.dataset.stamped(rows, version, self.hand.run)
+
+    def _publish(self, members: Sequence[Member], version: int, guard: Deletes, last_change: int | None) -> None:
+        carried = guard.carried_part()
+        self._move([*self.parts, *carried])
+        folder = self.dataset.changes.folder
+        for member in members:
+            self.dataset.disk.move(f"{folder}/{STAGED}/{member.path}", f"{folder}/{member.path}")
+        self.dataset.disk.watcher(Point.CLOSE_MOVED)
+        guard.list_parked()
+        changes.commit(self.dataset, members, version, self.hand, self._positions(last_change=last_change))
+        self._finish(members=False)
+
+    def _park(self, reason: str, members: Sequence[Member], guard: Deletes) -> bool:
+        for member in members:
+            self.dataset.disk.remove(f"{self.dataset.changes.folder}/{STAGED}/{member.path}")
+        self.bench.tracking.feeds.park(self.walk["id"], reason)
+        self.bench.count(self.dataset.entity.name).parked += max(1, guard.deletes)
+        self.bench.reporter.say(f"{self.dataset.name}: parked: {reason}")
+        return False
+
+    # Both
+
+    def _pages(self) -> Stream:
+        """The staged rows as one stream; of a repeated key the one that landed last."""
+        groups = [self.parts] if _disjoint(self.parts) else [[part] for part in self.parts]
+        streams = [self._read(sorted(group, key=lambda part: part.min_key or ())) for group in groups]
+        return latest(streams, self.dataset.entity.key)
+
+    def _pages_as_rows(self) -> Stream:
+        return (rows.drop_columns([OP.name]) for rows in self._pages())
+
+    def _read(self, parts: Sequence[Part]) -> Stream:
+        for part in parts:
+            yield from read_file(self.dataset.disk, self._where(part), self.dataset.changes_schema)
+
+    def _where(self, part: Part) -> str:
+        """A part's path: staged, or at its final name if a close was killed after moving it."""
+        return part.path if self.dataset.disk.path(part.path).exists() else self._final(part)
+
+    def _final(self, part: Part) -> str:
+        return f"{self.dataset.changes.folder}/{_base(part.path)}"
+
+    def _move(self, parts: Sequence[Part]) -> list[Member]:
+        """Give the parts their final names; they may be moved already."""
+        members = []
+        for part in parts:
+            self.dataset.disk.move(part.path, self._final(part))
+            members.append(_as_member(part, self.dataset))
+        self.kept = [replace(part, path=self._final(part)) for part in parts]
+        self.dataset.disk.watcher(Point.CLOSE_MOVED)
+        return members
+
+    def _write_parts(self, rows: Stream, first_part: int) -> list[Part]:
+        def name(part: int) -> str:
+            return self.dataset.name_changes(FULL_SYNC, self.walk["version"], self.hand, first_part + part)
+
+        folder = f"{self.dataset.changes.folder}/{STAGED}"
+        schema, key = self.dataset.changes_schema, self.dataset.entity.key
+        members = write_files(self.dataset.disk, folder, rows, schema, key, name, Point.STAGED_FILE, ROWS_A_FILE)
+        return [
+            Part(
+                f"{folder}/{each.path}",
+                each.rows,
+                each.size,
+                tuple(each.minimum.values()),
+                tuple(each.maximum.values()),
+            )
+            for each in members
+        ]
+
+    def _positions(self, *, first: bool = False, last_change: int | None = None) -> dict[str, int]:
+        """The payloads that the dataset holds after this commit.
+
+        A first load skips the changes that landed before its walk began: its pages are newer.
+        """
+        feeds = self.bench.tracking.feeds
+        walk_feed = self.walk["feed"]
+        before = self.dataset.position(walk_feed) or 0
+        last_page = feeds.last_number_before(self.walk["connection"], walk_feed, self.walk["last_landing"])
+        positions = {walk_feed: max(before, last_page)}
+        changes_feed = self.bench.changes_feed(self.dataset.entity.name)
+        if changes_feed is not None:
+            begun = feeds.last_number_before(self.walk["connection"], changes_feed.name, self.walk["begun_landing"])
+            known = self.dataset.position(changes_feed.name) or 0
+            positions[changes_feed.name] = begun if first else max(known, begun, last_change or 0)
+        return positions
+
+    def _finish(self, *, members: bool) -> None:
+        tracking = self.bench.tracking
+        walk = self.walk
+        superseded = self._answered()
+        with tracking.database.write(Point.CLOSE_DONE) as db:
+            tracking.feeds.close_walk(db, walk)
+            tracking.rejections.close_before(db, walk["connection"], walk["entity"], walk["begun_landing"])
+            tracking.rejections.close_ids(db, superseded)
+            if members:
+                tracking.files.forget(db, walk["id"])
+            else:
+                tracking.files.keep(db, self.dataset.name, walk["id"], self.kept)
+
+    def _answered(self) -> list[int]:
+        """Open rejections whose key a page that landed later accepted (sequence 9)."""
+        tracking = self.bench.tracking
+        waiting = tracking.rejections.open(self.walk["connection"], self.walk["entity"])
+        waiting = [each for each in waiting if each["key"] is not None and each["cause"] != "delete_parked"]
+        if not waiting:
+            return []
+        answered = []
+        for part in self.kept:
+            landed = self._first_landing(part)
+            older = {
+                each["key"]: each["id"] for each in waiting if each["payload"] < landed and _covers(part, each["key"])
+            }
+            for rows in read_file(self.dataset.disk, part.path, self.dataset.changes_schema) if older else ():
+                present = set(older) & set(_matching(rows, older, self.dataset))
+                answered += [older[key] for key in present]
+        return answered
+
+    def _first_landing(self, part: Part) -> int:
+        rows = self.bench.tracking.feeds.payloads(self.walk["connection"], self.walk["feed"], after=part.first - 1)
+        return int(rows[0]["landing"]) if rows and part.first else 0
+
+    def _drop_superseded(self) -> None:
+        """Delete files that are needed no more; a member of the table is never deleted (sequence 10)."""
+        files = self.bench.tracking.files
+        members = {f"{self.dataset.changes.folder}/{each.path}" for each in self.dataset.changes.members()}
+        paths = [path for path in files.superseded(self.dataset.name, KEEP_FULL_SYNCS) if path not in members]
+        for path in paths:
+            self.dataset.disk.remove(path)
+            self.dataset.disk.remove(f"{self.dataset.changes.folder}/{_base(path)}")
+        if paths:
+            files.drop(paths)
+
+
+class Deletes:
+    """The guard on the deletes of a comparison: what is withheld, and whether the whole is parked."""
+
+    def __init__(self, close: Close) -> None:
+        self._close = close
+        self._bench = close.bench
+        self._dataset = close.dataset
+        self._rows = close.dataset.rows()
+        pages = close.walk["id"]
+        self._rejected = self._bench.tracking.rejections.open(close.walk["connection"], close.walk["entity"], pages)
+        self._unreadable = any(each["key"] is None for each in self._rejected)
+        self._carried: list[pa.Table] = []
+        self._parked: list[str] = []
+        self.deletes = 0
+
+    def emitted(self, pairs: Iterator[tuple[pa.Table, pa.Table]]) -> Iterator[tuple[pa.Table, pa.Table]]:
+        """The differences without the deletes that must not be emitted (sequence 9)."""
+        for upserts, deletes in pairs:
+            yield upserts, self._filtered(deletes)
+
+    def objection(self) -> str | None:
+        """Why the close has to be parked, if it has to."""
+        if self._close.walk["allowed"]:
+            return None
+        if self._rows and not sum(part.rows for part in self._close.parts):
+            return f"the snapshot is empty while the table has {self._rows} rows"
+        limit = self._bench.max_deletes.get(self._dataset.entity.name, MaxDeletes())
+        if self.deletes > limit.of(self._rows):
+            return f"it would delete {self.deletes} of {self._rows} rows, more than max_deletes allows"
+        return None
+
+    def carried_part(self) -> list[Part]:
+        """The rows that stay although the pages lack them, as one more part of the complete file."""
+        rows = (_stamped_again(each, self._dataset) for each in self._carried)
+        return self._close._write_parts(rows, len(self._close.parts) + 1000) if self._carried else []
+
+    def list_parked(self) -> None:
+        """List the deletes that were withheld because a row had no readable key."""
+        walk = self._close.walk
+        origin = Origin(walk["connection"], walk["entity"], walk["last_landing"], walk["id"], self._close.hand.run)
+        if self._parked:
+            self._bench.tracking.rejections.park_deletes(origin, self._parked)
+            self._bench.count(walk["entity"]).parked += len(self._parked)
+
+    def _filtered(self, deletes: pa.Table) -> pa.Table:
+        if not deletes.num_rows:
+            return deletes
+        if self._unreadable:
+            self._parked += key_texts(deletes, self._dataset.entity.key)
+            self._carried.append(deletes)
+            return deletes.slice(0, 0)
+        carried = {each["key"] for each in self._rejected}
+        if carried:
+            stays = pa.array([text in carried for text in key_texts(deletes, self._dataset.entity.key)])
+            self._carried.append(deletes.filter(stays))
+            deletes = deletes.filter(pa.compute.invert(stays))
+        self.deletes += deletes.num_rows
+        return deletes
+
+
+def close(bench: Bench, walk: Mapping[str, Any], run: str) -> bool:
+    """Close a walk whose pages are all staged; False if a guard parked it."""
+    dataset = bench.dataset(walk["entity"])
+    parts = bench.tracking.files.parts(walk["id"])
+    with bench.writing(dataset, run) as hand:
+        return Close(bench, dataset, walk, parts, hand).run()
+
+
+def _disjoint(parts: Sequence[Part]) -> bool:
+    ordered = sorted(parts, key=lambda part: part.min_key or ())
+    pairs = zip(ordered, ordered[1:], strict=False)
+    return all((one.max_key or ()) < (other.min_key or ()) for one, other in pairs)
+
+
+def _as_member(part: Part, dataset: Dataset) -> Member:
+    key = dataset.entity.key
+    low, high = dict(zip(key, part.min_key or (), strict=False)), dict(zip(key, part.max_key or (), strict=False))
+    return Member(_base(part.path), part.rows, part.size, low, high)
+
+
+def _covers(part: Part, text: str) -> bool:
+    return (part.min_key or ()) <= key_values(text) <= (part.max_key or ())
+
+
+def _base(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _with_op(rows: pa.Table, op: str) -> pa.Table:
+    return rows.append_column(OP, pa.chunked_array([pa.repeat(pa.scalar(op), rows.num_rows)]))
+
+
+def _tombstones(rows: pa.Table, dataset: Dataset) -> pa.Table:
+    """Deletes: the key and nothing else."""
+    key = dataset.entity.key
+    columns = [
+        rows.column(name)
+        if name in key or name in ("_version", "_run")
+        else pa.nulls(rows.num_rows, rows.schema.field(name).type)
+        for name in rows.column_names
+    ]
+    return _with_op(pa.table(columns, schema=rows.schema), DELETE)
+
+
+def _stamped_again(rows: pa.Table, dataset: Dataset) -> pa.Table:
+    return _with_op(rows, UPSERT).select(dataset.changes_schema.names)
+
+
+def _matching(rows: pa.Table, texts: Mapping[str, int], dataset: Dataset) -> list[str]:
+    """The key texts of the rows whose key is among a few."""
+    entity = dataset.entity
+    fields = [dataset.changes_schema.field(name) for name in entity.key]
+    wanted = pa.Table.from_pylist(
+        [dict(zip(entity.key, key_values(text), strict=True)) for text in texts], schema=pa.schema(fields)
+    )
+    found = pa.compute.is_in(key_column(rows, entity.key), key_column(wanted, entity.key).combine_chunks())
+    return key_texts(rows.filter(found), entity.key)

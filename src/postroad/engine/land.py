@@ -1,0 +1,93 @@
+"""Land: fetch payloads and make each durable before the next is asked for.
+
+File first, then one transaction with the payload's row, the feed's cursor and the walk's progress. A kill between the
+two costs one request: the payload is fetched again from the unmoved cursor; its first file is litter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from postroad.engine.bench import Bench
+from postroad.errors import CursorExpiredError, EntitiesFailedError
+from postroad.records import Feed, Payload, Want
+from postroad.telemetry import Stage
+from postroad.tracking.feeds import Landed
+from postroad.tracking.runs import Claim
+
+
+@dataclass
+class Fetch:
+    """One call of `fetch`: the claim that it runs under, the feed, the walk whose pages it lands."""
+
+    bench: Bench
+    claim: Claim
+    feed: Feed
+    walk: int | None = None
+
+    def payloads(self, cursor: Any, limit: int | None) -> Iterator[tuple[Mapping[str, Any], bytes]]:
+        """Land what follows the cursor, at most `limit` payloads; yields each row with its body once it is durable."""
+        want = Want(cursor, tuple(entity.name for entity in self.feed.entities))
+        answers = self.bench.source.fetch(self.feed, want)
+        name = f"{self.claim.connection}.{self.feed.name}"
+        landed = 0
+        while True:
+            self.bench.reporter.stage(Stage.FETCH, name)
+            payload = next(answers, None)
+            if payload is None:
+                return
+            self.bench.reporter.stage(Stage.LAND, name)
+            row = self._land(payload)
+            if row is not None and payload.body is not None:
+                yield row, payload.body
+                landed += 1
+            if limit is not None and landed >= limit and not payload.closes:
+                raise LimitReached
+
+    def _land(self, payload: Payload) -> Mapping[str, Any] | None:
+        feeds = self.bench.tracking.feeds
+        number = feeds.last_number(self.claim.connection, self.feed.name) + 1
+        if payload.body is None:
+            return feeds.land(self.claim, payload, None, number, self.walk)
+        folder = f"{self.claim.connection}/{self.feed.name}/{self.claim.run}"
+        landed = Landed(*self.bench.lake.landing.put(folder, f"{number:08d}-{self.claim.token}.json", payload.body))
+        row = feeds.land(self.claim, payload, landed, number, self.walk)
+        for entity in payload.entities:
+            self.bench.count(entity).payloads += 1
+        return row
+
+
+class LimitReached(Exception):  # noqa: N818 - not an error: the person asked to stop here
+    """`--limit` was reached before the head of the feed."""
+
+
+def poll(bench: Bench, claim: Claim, feed: Feed, limit: int | None = None) -> dict[str, Exception]:
+    """Read the changes to their head; entities that failed, each with its cause.
+
+    Positions that cannot be trusted are forgotten together with the entities' open walks, and taken anew at once; the
+    entities are due a full refresh from then on (sequence 2).
+    """
+    try:
+        return _poll_once(bench, claim, feed, limit)
+    except CursorExpiredError as error:
+        bench.reporter.say(f"{claim.connection}: {error}; a full refresh of {', '.join(error.entities)} is due")
+        bench.tracking.feeds.forget(claim.connection, feed.name, error.entities, str(error), foreign=error.foreign)
+    return _poll_once(bench, claim, feed, limit)
+
+
+def _poll_once(bench: Bench, claim: Claim, feed: Feed, limit: int | None) -> dict[str, Exception]:
+    feeds = bench.tracking.feeds
+    asked_at = feeds.landing()
+    failed: dict[str, Exception] = {}
+    try:
+        for row, _ in Fetch(bench, claim, feed).payloads(feeds.cursor(claim.connection, feed.name), limit):
+            bench.reporter.progress(f"{claim.connection}.{feed.name}", 0, row["size"])
+    except LimitReached:
+        return failed
+    except EntitiesFailedError as error:
+        failed = error.causes
+    read = [entity.name for entity in feed.entities if entity.name not in failed]
+    feeds.reached_head(claim, read, asked_at)
+    return failed
