@@ -21,7 +21,7 @@ MESSAGES = {
 class RefusedError(Exception):
     """The request, or one root field of it, is answered with this error."""
 
-    def __init__(self, message: str, code: str | None = None, **extensions: Any) -> None:
+    def __init__(self, message: str, code: str | None = None, /, **extensions: Any) -> None:
         self.code = code
         self.extensions = extensions
         super().__init__(message)
