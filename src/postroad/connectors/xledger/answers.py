@@ -16,9 +16,9 @@ NOTHING = msgspec.Raw(b"null")
 
 
 class Edge(msgspec.Struct):
-    """One edge; its node stays undecoded."""
+    """One edge; its node stays undecoded. The tenant is asked without a cursor."""
 
-    cursor: str
+    cursor: str | None = None
     node: msgspec.Raw = NOTHING
 
 

@@ -43,19 +43,21 @@ def forecast(api: Api, declaration: Declaration, page_size: int) -> str:
     if not ends:
         return f"{declaration.name}: there are none, so a full refresh is one call."
     if not all(end is not None and end.isdecimal() for end in ends):
-        return f"{declaration.name}: how many there are cannot be told; a full refresh takes a call per {page_size:,} rows."
+        return _unknown(declaration, page_size)
     rows = abs(int(ends[-1] or 0) - int(ends[0] or 0)) + 1
     calls = -(-rows // page_size)
     if calls > BELIEVABLE_CALLS:
-        return (
-            f"{declaration.name}: how many there are cannot be told from their ids, which have gaps; "
-            f"a full refresh takes a call per {page_size:,} rows."
-        )
+        return _unknown(declaration, page_size)
     minutes = calls * SECONDS_A_CALL / 60
     return (
         f"{declaration.name}: at most {rows:,} rows by the range of their ids, so at most {calls:,} "
-        f"call{'s' if calls > 1 else ''} and about {max(1, round(minutes)):,} min at {SECONDS_A_CALL:g} s a call; an estimate."
+        f"call{'s' if calls > 1 else ''} and about {max(1, round(minutes)):,} min at {SECONDS_A_CALL:g} s a call. "
+        "An estimate: ids have gaps."
     )
+
+
+def _unknown(declaration: Declaration, page_size: int) -> str:
+    return f"{declaration.name}: their ids do not tell how many; a full refresh takes a call per {page_size:,} rows."
 
 
 def _resolve(url: str) -> str:

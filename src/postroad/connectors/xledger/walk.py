@@ -76,6 +76,8 @@ def advanced(page: Page, after: str | None, name: str) -> str | None:
             )
         return after
     last = page.rows[-1].cursor
+    if last is None:
+        raise RemoteError(f"Xledger sent {name} without cursors: nothing of it was kept; report this as a bug")
     if last == after:
         raise RemoteError(f"Xledger sent the same page of {name} again: nothing of it was kept; try again")
     return last
