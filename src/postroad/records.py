@@ -80,7 +80,7 @@ class Payload:
 
 @dataclass(frozen=True)
 class Refusal:
-    """One row that could not be read: its position in the payload, its key (None: unreadable), why, and its raw text."""
+    """One row that could not be read: its position in the payload, key (None: unreadable), why, and its raw text."""
 
     row: int
     key: str | None

@@ -46,10 +46,11 @@ class Point(StrEnum):
     CLOSE_MOVED = "full sync moved to its names"
     CLOSE_PARKED = "close parked"
     CLOSE_DONE = "walk closed"
-    FILES_LISTED = "files listed"
     FILES_DROPPED = "files dropped"
     TABLE_FILE = "table file written"
     TABLE_COMMIT = "table committed"
+    CHECKPOINT = "checkpoint of a table written"
+    TORN_ASIDE = "torn log entry set aside"
 
 
 Watcher = Callable[[Point], None]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from postroad import __version__
 from postroad.app.datasets import Datasets
@@ -70,7 +71,7 @@ class App:
         """Open the project in a folder; ConfigError with every mistake in its files."""
         return cls(load_project(folder, environment), reporter=reporter)
 
-    def __enter__(self) -> App:
+    def __enter__(self) -> Self:
         self.heart.__enter__()
         return self
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from postroad.catalog.litter import litter, missing
 from postroad.catalog.query import query
 from postroad.catalog.status import DatasetStatus, dataset_status
 from postroad.errors import ConfigError
@@ -24,16 +26,24 @@ class Datasets:
 
     def status(self, select: str | None = None) -> list[DatasetStatus]:
         """How each dataset stands; asks no remote system."""
-        found = []
+        found: list[DatasetStatus] = []
         for connection, entities in self._app.selected(select).items():
             with self._app.bench(connection) as bench:
-                for entity in entities:
-                    found.append(dataset_status(bench.tracking, bench.lake, connection, bench.feeds, entity))
+                of = partial(dataset_status, bench.tracking, bench.lake, connection, bench.feeds)
+                found += map(of, entities)
         return found
 
     def query(self, sql: str) -> pa.Table:
         """SQL over all datasets: `xledger.timesheets` and `xledger.timesheets_changes`."""
         return query(self._app.all_datasets(), sql)
+
+    def missing(self) -> list[str]:
+        """Files of the lake that are listed and gone."""
+        return missing(self._app.tracking, self._app.lake)
+
+    def litter(self) -> list[str]:
+        """Files of the lake that nothing refers to: what dead attempts left behind."""
+        return litter(self._app.tracking, self._app.lake, self._app.all_datasets())
 
     def state(self, select: str | None = None) -> dict[str, Any]:
         """The cursor of every feed and its last payload number."""

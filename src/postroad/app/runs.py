@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from postroad.engine.bench import Counts
@@ -42,7 +43,7 @@ class Runs:
         options = Options(full_refresh, limit)
         report = Report()
         for connection, entities in self._app.selected(select).items():
-            self._work(report, connection, options, lambda runner, names=entities: runner.run(names))
+            self._work(report, connection, options, partial(Runner.run, entities=entities))
         return report
 
     def replay(self, select: str) -> Report:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -67,7 +68,7 @@ class Close:
     def _resolved(self) -> list[Part]:
         """The parts written anew with every repeated key resolved; the last page's row wins."""
         rows = self._pages()
-        return self._write_parts(rows, len(self.parts))
+        return self.write_parts(rows, len(self.parts))
 
     # Every other close
 
@@ -152,7 +153,9 @@ class Close:
         self.dataset.disk.watcher(Point.CLOSE_MOVED)
         return members
 
-    def _write_parts(self, rows: Stream, first_part: int) -> list[Part]:
+    def write_parts(self, rows: Stream, first_part: int) -> list[Part]:
+        """Write a stream as further staged parts of this walk."""
+
         def name(part: int) -> str:
             return self.dataset.name_changes(FULL_SYNC, self.walk["version"], self.hand, first_part + part)
 
@@ -268,7 +271,7 @@ class Deletes:
     def carried_part(self) -> list[Part]:
         """The rows that stay although the pages lack them, as one more part of the complete file."""
         rows = (_stamped_again(each, self._dataset) for each in self._carried)
-        return self._close._write_parts(rows, len(self._close.parts) + 1000) if self._carried else []
+        return self._close.write_parts(rows, len(self._close.parts) + 1000) if self._carried else []
 
     def list_parked(self) -> None:
         """List the deletes that were withheld because a row had no readable key."""
@@ -304,8 +307,7 @@ def close(bench: Bench, walk: Mapping[str, Any], run: str) -> bool:
 
 def _disjoint(parts: Sequence[Part]) -> bool:
     ordered = sorted(parts, key=lambda part: part.min_key or ())
-    pairs = zip(ordered, ordered[1:], strict=False)
-    return all((one.max_key or ()) < (other.min_key or ()) for one, other in pairs)
+    return all((one.max_key or ()) < (other.min_key or ()) for one, other in pairwise(ordered))
 
 
 def _as_member(part: Part, dataset: Dataset) -> Member:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from postroad.tracking.runs import LEASE
 
@@ -28,7 +28,7 @@ class Heart:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
 
-    def __enter__(self) -> Heart:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,7 +36,7 @@ class Overlay:
         self._tables: list[pa.Table] = []
         self.last_number: int | None = None
 
-    def __enter__(self) -> Overlay:
+    def __enter__(self) -> Self:
         feed = self._bench.changes_feed(self._dataset.entity.name)
         if feed is not None:
             for row in self._landed(feed):

@@ -51,6 +51,7 @@ class Runner:
         self.options = options
         self.outcomes: list[Outcome] = []
         self._failed: dict[str, Exception] = {}
+        self._foreign = False
 
     def run(self, entities: Sequence[str]) -> list[Outcome]:
         """Bring these entities' datasets to the head of the source."""
@@ -98,8 +99,10 @@ class Runner:
         self._poll(claim, feed)
         for entity in entities:
             publish(self.bench, entity, claim.run)
-        if self._walk_due(entities):
+        while self._walk_due(entities):
             self._poll(claim, feed)
+            if not self._foreign:
+                break
         self._close_ready(entities)
         for entity in entities:
             publish(self.bench, entity, claim.run)
@@ -108,18 +111,21 @@ class Runner:
         self._failed = poll(self.bench, claim, feed, self.options.limit)
 
     def _walk_due(self, entities: Sequence[str]) -> bool:
-        """Walk what is due; whether anything was walked or waits for its close."""
+        """Walk what is due; whether that leaves something that needs one more poll."""
         waiting = False
+        self._foreign = False
         for entity in entities:
             reason = wanted(self.bench, entity, full_refresh=self.options.full_refresh)
             if reason is not None:
                 self.bench.reporter.say(f"{self.bench.connection}.{entity}: full refresh: {reason}")
                 self._under_claim(self.bench.walk_feed(entity), partial(self._walk, entity=entity))
-            waiting = waiting or self.bench.tracking.feeds.open_walk(self.bench.connection, entity) is not None
-        return waiting
+            is_open = self.bench.tracking.feeds.open_walk(self.bench.connection, entity) is not None
+            waiting = waiting or (is_open and may_close(self.bench, entity) is None)
+        return waiting or self._foreign
 
     def _walk(self, claim: Claim, entity: str) -> None:
-        walk(self.bench, claim, entity, self.options.limit)
+        # A walk whose cursor was foreign has forgotten its position: one more poll takes it anew, and it begins again.
+        self._foreign = not walk(self.bench, claim, entity, self.options.limit) or self._foreign
 
     def _close_ready(self, entities: Sequence[str]) -> None:
         for entity in entities:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -128,7 +128,7 @@ class BesideFetching:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="stage")
         self._waiting: deque[Future[None]] = deque()
 
-    def __enter__(self) -> BesideFetching:
+    def __enter__(self) -> Self:
         self._waiting.append(self._pool.submit(self._stager.catch_up))
         return self
 

@@ -1,4 +1,4 @@
-"""Walk: fetch every page of an entity, staging them as they land; and decide when a walk is due and when it may close."""
+"""Walk: fetch every page of an entity, staged as they land; decide when a walk is due and when it may close."""
 
 from __future__ import annotations
 

@@ -11,12 +11,12 @@ does its work again.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
@@ -28,7 +28,8 @@ from postroad.lake.disk import Disk, make_folder, sync_file, sync_folder
 from postroad.telemetry import Point
 
 FENCE = "postroad"
-CHECKPOINT_EVERY = 50
+TIDY_EVERY = 50  # commits
+KEEP_HOURS = 7 * 24  # for readers of older versions
 HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
 
@@ -79,6 +80,13 @@ class DeltaLog:
             return []
         return sorted(map(_member, pa.table(handle.get_add_actions()).to_pylist()), key=lambda member: member.path)
 
+    def ever_named(self) -> set[str]:
+        """Every file that the table's log names, members and former ones, which readers of older versions may need."""
+        log = self._path / "_delta_log"
+        entries = (json.loads(line) for path in log.glob("*.json") for line in path.read_text().splitlines())
+        named = (entry.get("add") or entry.get("remove") for entry in entries)
+        return {unquote(action["path"]) for action in named if action}
+
     def commit(
         self,
         schema: pa.Schema,
@@ -116,20 +124,22 @@ class DeltaLog:
         self._disk.watcher(point)
 
     def tidy(self) -> None:
-        """Write a checkpoint now and then, so that opening stays quick; losing one costs nothing."""
-        handle = self._handle()
-        if handle is not None and handle.version() % CHECKPOINT_EVERY == CHECKPOINT_EVERY - 1:
-            handle.create_checkpoint()
-            for path in (self._path / "_delta_log").glob("*checkpoint*"):
-                sync_file(path)
-            sync_folder(self._path / "_delta_log")
+        """Now and then write a checkpoint, so that opening stays quick, and delete files that left the table long ago.
 
-    def vacuum(self, hours: int) -> list[str]:
-        """Delete files that left the table more than `hours` ago; never files that the log does not name ("lite")."""
+        Losing either to a crash costs nothing. The vacuum is "lite": it deletes only files that the log names.
+        """
         handle = self._handle()
-        if handle is None:
-            return []
-        return list(handle.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=False))
+        if handle is None or handle.version() % TIDY_EVERY != TIDY_EVERY - 1:
+            return
+        properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(FENCE, self.expected or 0)])
+        handle.vacuum(
+            KEEP_HOURS, dry_run=False, full=False, commit_properties=properties, post_commithook_properties=HOOKS
+        )
+        handle = DeltaTable(str(self._path))
+        handle.create_checkpoint()
+        for path in (self._path / "_delta_log").glob("*checkpoint*"):
+            sync_file(path)
+        self._sync_log()
 
     def _handle(self) -> DeltaTable | None:
         return DeltaTable(str(self._path)) if self.exists() else None
@@ -169,8 +179,9 @@ class DeltaLog:
         except ValueError:
             entries = []
         if not entries:
-            os.rename(last, last.with_name(f"{last.name}.torn-{time.time_ns()}"))
+            last.rename(last.with_name(f"{last.name}.torn-{time.time_ns()}"))
             sync_folder(last.parent)
+            self._disk.watcher(Point.TORN_ASIDE)
 
     def _add(self, member: Member) -> AddAction:
         size = Path(self._path / member.path).stat().st_size

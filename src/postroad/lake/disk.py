@@ -57,7 +57,7 @@ class Disk:
         if not old.exists() and new.exists():
             return
         make_folder(new.parent)
-        os.rename(old, new)
+        old.rename(new)
         sync_folder(new.parent)
         sync_folder(old.parent)
 

@@ -21,7 +21,7 @@ Key = Sequence[str]
 
 
 def key_column(rows: pa.Table, key: Key) -> pa.ChunkedArray:
-    """The key as one column that can be looked up: itself, or the fields of a composite key joined without ambiguity."""
+    """The key as one column to look up by: itself, or the fields of a composite key joined without ambiguity."""
     if len(key) == 1:
         return rows.column(key[0])
     texts = [pc.replace_substring(rows.column(name).cast(pa.string()), "\x00", "\x00\x01") for name in key]

@@ -20,7 +20,7 @@ class Budget(Protocol):
     """The calls that one tenant allows, shared by everybody who calls it."""
 
     def take(self, name: str, per: float, most: int) -> float:
-        """Take one call of at most `most` in `per` seconds from the budget `name`; the seconds to wait before making it."""
+        """Take one of at most `most` calls in any `per` seconds; the seconds to wait before making it."""
         ...
 
     def count(self, name: str, month: str) -> int:
@@ -54,7 +54,7 @@ class Source(Protocol):
         ...
 
     def forecast(self, feed: Feed) -> str | None:
-        """One sentence on the calls and time that a full refresh costs, if that can be told cheaply; makes at most one call."""
+        """One sentence on the calls and time that a full refresh costs, if it can be told with at most one call."""
         ...
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Tools:
 class Connector:
     """What a connector's package registers as `connector`.
 
-    `settings` is the pydantic model of a connection in postroad.yaml; its secrets are of type `postroad.sdk.secrets.Secret`.
+    `settings` is the pydantic model of a connection in postroad.yaml; its secrets are `postroad.sdk.secrets.Secret`s.
     `entities` are the entity names that a flow may name. `simulator` is the entry point of `postroad simulate`:
     a function that takes a typer-free list of arguments. `example` maps file names of an example project to their text.
     """

@@ -12,7 +12,7 @@ Row = Mapping[str, Any]
 
 def many(result: Result[Any]) -> list[Row]:
     """All rows."""
-    return [cast(Row, dict(row)) for row in result.mappings()]
+    return [cast("Row", dict(row)) for row in result.mappings()]
 
 
 def first(result: Result[Any]) -> Row | None:

@@ -1,7 +1,7 @@
 """The calls that a tenant allows, shared by every process of the project.
 
-Written only here: the tables `budgets` (the times of the last calls per budget) and `calls` (a count per calendar month). A crash
-after taking and before calling wastes one call of the budget and nothing else.
+Written only here: the tables `budgets` (the times of the last calls per budget) and `calls` (a count per calendar
+month). A crash after taking and before calling wastes one call of the budget and nothing else.
 """
 
 from __future__ import annotations
@@ -44,5 +44,5 @@ class TrackedBudget:
         with self._database.read() as db:
             found: dict[str, dict[str, int]] = {}
             for row in db.execute(select(calls).order_by(calls.c.name, calls.c.month)):
-                found.setdefault(row.name, {})[row.month] = row._mapping["count"]
+                found.setdefault(row.name, {})[row.month] = row[2]
             return found

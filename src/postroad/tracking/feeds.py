@@ -124,6 +124,11 @@ class Feeds:
             found = db.execute(select(payloads).where(and_(*wanted)).order_by(payloads.c.landing))
             return many(found)
 
+    def landed_paths(self) -> list[str]:
+        """The path of every listed payload file."""
+        with self._database.read() as db:
+            return list(db.execute(select(payloads.c.path)).scalars())
+
     def last_number_before(self, connection: str, feed: str, landing: int) -> int:
         """The highest number of that feed that had landed at a landing number; 0 if none."""
         mine = (payloads.c.connection == connection) & (payloads.c.feed == feed) & (payloads.c.landing <= landing)
@@ -156,7 +161,7 @@ class Feeds:
     ) -> None:
         """Forget these entities' positions in a feed of changes, abandon their open walks, mark them as due.
 
-        `foreign` withholds their changes until a walk has closed; `last_number` lifts the feed's numbering (sequence 3).
+        `foreign` withholds their changes until a walk has closed; `last_number` lifts the numbering (sequence 3).
         """
         with self._database.write(Point.REFRESH_DUE) as db:
             row = _feed(db, connection, feed)
@@ -242,7 +247,7 @@ class Feeds:
             db.execute(update(walks).where(walks.c.id == walk).values(**values))
 
     def close_walk(self, db: Connection, walk: Row) -> None:
-        """Within the closing transaction: the walk is closed, parked ones before it are superseded, its debt is paid."""
+        """Within the closing transaction: the walk is closed, parked ones before it superseded, its debt paid."""
         now = self._database.now(db)
         db.execute(update(walks).where(walks.c.id == walk["id"]).values(status="closed", ended_at=now))
         scope = _scope(walk["connection"], walk["entity"], walk["scope"])

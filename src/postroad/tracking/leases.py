@@ -83,7 +83,7 @@ class Leases:
             raise LostClaimError(f"the lease on {lease.name} was taken over")
 
     def version(self, floor: int) -> int:
-        """A new version: above `floor` and every one allocated before, the time in UTC microseconds if that is higher."""
+        """A new version: above `floor` and all allocated before; the time in UTC microseconds if that is higher."""
         with self._database.write(Point.VERSION_TAKEN) as db:
             row = db.execute(select(clock.c.value).where(clock.c.name == "version")).first()
             version = max(floor + 1, (row.value + 1) if row else 0, self._database.now(db))

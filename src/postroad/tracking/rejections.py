@@ -92,21 +92,18 @@ class Rejections:
         """Within a closing transaction: these rejections are superseded."""
         _close(db, rejections.c.id.in_(ids), "superseded", self._database.now(db))
 
-    def list(self, stage: str | None = None, limit: int = 1000) -> list[Row]:
-        """The open rejections, newest first."""
-        wanted = rejections.c.status == "rejected"
-        if stage is not None:
-            wanted &= rejections.c.stage == stage
-        with self._database.read() as db:
-            found = db.execute(select(rejections).where(wanted).order_by(rejections.c.id.desc()).limit(limit))
-            return many(found)
-
     def counts(self) -> dict[tuple[str, str, str], int]:
         """How many rejections are open, by connection, entity and cause."""
         group = (rejections.c.connection, rejections.c.entity, rejections.c.cause)
         with self._database.read() as db:
             wanted = select(*group, func.count()).where(rejections.c.status == "rejected").group_by(*group)
             return {(row[0], row[1], row[2]): row[3] for row in db.execute(wanted)}
+
+    def files(self) -> list[str]:
+        """The path of every file that holds the raw text of a rejection."""
+        with self._database.read() as db:
+            wanted = select(rejections.c.file).where(rejections.c.file.is_not(None)).distinct()
+            return list(db.execute(wanted).scalars())
 
     def get(self, rejection: int) -> Row:
         """One rejection; ConfigError if there is none of that number."""
@@ -121,6 +118,15 @@ class Rejections:
         with self._database.write(Point.REJECTED_ROWS) as db:
             wanted = rejections.c.id.in_(ids) & (rejections.c.status == "rejected")
             return _close(db, wanted, f"discarded by {actor}", self._database.now(db))
+
+    def list(self, stage: str | None = None, limit: int = 1000) -> list[Row]:
+        """The open rejections, newest first."""
+        wanted = rejections.c.status == "rejected"
+        if stage is not None:
+            wanted &= rejections.c.stage == stage
+        with self._database.read() as db:
+            found = db.execute(select(rejections).where(wanted).order_by(rejections.c.id.desc()).limit(limit))
+            return many(found)
 
     def _concerned(self, origin: Origin) -> bool:
         """Whether any stored rejection could change; spares the good path a write transaction."""

@@ -13,7 +13,7 @@ from graphql import OperationDefinitionNode, SelectionSetNode, execute_sync
 from postroad.connectors.xledger.simulator.connections import Connections
 from postroad.connectors.xledger.simulator.documents import Operation, schema
 from postroad.connectors.xledger.simulator.mistakes import RefusedError
-from postroad.connectors.xledger.simulator.render import text
+from postroad.connectors.xledger.simulator.render import json_object
 from postroad.connectors.xledger.simulator.selection import Selected
 
 CACHE_BYTES = 64 << 20
@@ -58,36 +58,36 @@ class PageCache:
 
 def rendered(operation: Operation, connections: Connections, current: bool, partial: bool) -> Rendered:
     """The answer of an operation. `partial` says whether good root fields are answered beside failed ones."""
-    members: list[str] = []
+    members: list[tuple[str, bytes]] = []
     errors: list[dict[str, Any]] = []
     for root in operation.roots:
         try:
-            member = _root_text(operation, root, connections, current)
+            member = _root_json(operation, root, connections, current)
         except RefusedError as refused:
             errors.append(refused.as_json(root.key))
-            member = "null"
-        members.append(f"{text(root.key)}:{member}")
-    data = "{" + ",".join(members) + "}"
+            member = b"null"
+        members.append((root.key, member))
+    data = json_object(members)
     if not errors:
-        return Rendered(f'{{"data":{data}}}'.encode(), connections.rows)
-    return Rendered(error_body(errors, data if partial else "null"), connections.rows if partial else 0, failed=True)
+        return Rendered(b'{"data":' + data + b"}", connections.rows)
+    return Rendered(error_body(errors, data if partial else b"null"), connections.rows if partial else 0, failed=True)
 
 
-def error_body(errors: Sequence[dict[str, Any]], data: str | None = None) -> bytes:
+def error_body(errors: Sequence[dict[str, Any]], data: bytes | None = None) -> bytes:
     """The body of an answer with errors; without `data` if the request was refused whole."""
-    listed = json.dumps(errors, ensure_ascii=False)
-    return (f'{{"errors":{listed}}}' if data is None else f'{{"errors":{listed},"data":{data}}}').encode()
+    members = {"errors": json.dumps(errors, ensure_ascii=False).encode()}
+    return json_object((members if data is None else members | {"data": data}).items())
 
 
-def _root_text(operation: Operation, root: Selected, connections: Connections, current: bool) -> str:
+def _root_json(operation: Operation, root: Selected, connections: Connections, current: bool) -> bytes:
     if root.name == "__typename":
-        return text("Query")
+        return b'"Query"'
     if root.name.startswith("__"):
         return _introspected(operation, root, current)
-    return connections.text(root)
+    return connections.json(root)
 
 
-def _introspected(operation: Operation, root: Selected, current: bool) -> str:
+def _introspected(operation: Operation, root: Selected, current: bool) -> bytes:
     """Introspection is small and rare: graphql-core's own executor answers a document with this root field only."""
     alone = OperationDefinitionNode(
         operation=operation.node.operation,
@@ -100,4 +100,4 @@ def _introspected(operation: Operation, root: Selected, current: bool) -> str:
     kept = [part for part in definitions if part is alone or not isinstance(part, OperationDefinitionNode)]
     document = type(operation.document)(definitions=tuple(kept))
     result = execute_sync(schema(current), document, variable_values=operation.variables)
-    return json.dumps((result.data or {})[root.key], ensure_ascii=False)
+    return json.dumps((result.data or {})[root.key], ensure_ascii=False).encode()

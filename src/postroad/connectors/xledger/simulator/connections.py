@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from postroad.connectors.xledger.simulator.feed import delta_page
 from postroad.connectors.xledger.simulator.filters import OWNER_SETS
 from postroad.connectors.xledger.simulator.mistakes import RefusedError
-from postroad.connectors.xledger.simulator.pages import Arguments, Page, amount, connection_text, id_cursor
+from postroad.connectors.xledger.simulator.pages import Arguments, Page, amount, connection_json, id_cursor
 from postroad.connectors.xledger.simulator.render import object_text
 from postroad.connectors.xledger.simulator.selection import Selected
 from postroad.connectors.xledger.simulator.store import Store
@@ -26,8 +26,8 @@ class Connections:
     faults: Sequence[Fault] = ()
     rows: int = field(default=0)
 
-    def text(self, selected: Selected) -> str:
-        """The JSON text of one root field; a RefusedError if it cannot be answered."""
+    def json(self, selected: Selected) -> bytes:
+        """The JSON of one root field; a RefusedError if it cannot be answered."""
         struck = {fault.kind: fault for fault in self.faults if fault.root in {None, selected.name}}
         if "field_error" in struck:
             options = struck["field_error"].options
@@ -39,7 +39,7 @@ class Connections:
         else:
             page = _entity_page(self.store, self.switches, selected.arguments)
         self.rows += page.count
-        return connection_text(selected, page, struck)
+        return connection_json(selected, page, struck)
 
 
 def _entity_page(store: Store, switches: Switches, arguments: Arguments) -> Page:

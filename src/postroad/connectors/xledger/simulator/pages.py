@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from postroad.connectors.xledger.simulator.mistakes import RefusedError
-from postroad.connectors.xledger.simulator.render import Texts, joined, object_text, text
+from postroad.connectors.xledger.simulator.render import Texts, joined, json_object, object_text, text
 from postroad.connectors.xledger.simulator.selection import Selected
 from postroad.connectors.xledger.simulator.switches import Switches
 from postroad.sdk.simulator import Fault
@@ -71,29 +71,29 @@ def local_time(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).astimezone(LOCAL).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def connection_text(selected: Selected, page: Page, struck: Struck) -> str:
-    """The JSON text of a connection."""
-    members = (f"{text(field.key)}:{_member(selected, field, page, struck)}" for field in selected.fields)
-    return "{" + ",".join(members) + "}"
+def connection_json(selected: Selected, page: Page, struck: Struck) -> bytes:
+    """The JSON of a connection."""
+    return json_object((field.key, _member(selected, field, page, struck)) for field in selected.fields)
 
 
-def _member(connection: Selected, part: Selected, page: Page, struck: Struck) -> str:
+def _member(connection: Selected, part: Selected, page: Page, struck: Struck) -> bytes:
     if part.name == "__typename":
-        return text(connection.kind)
+        return text(connection.kind).encode()
     if part.name == "pageInfo":
         return _page_info(part, page, stuck="null_edges" in struck or "repeat_cursor" in struck)
     if "null_edges" in struck or not page.count:
-        return "null"
+        return b"null"
     edges = joined(part.fields, lambda field: _edge_column(connection, part, field, page, struck), page.count)
-    return "[" + ",".join(edges) + "]"
+    # Row by row: one text of 7 MB would take four bytes a character as soon as one row holds an emoji.
+    return b"[" + b",".join([edge.encode() for edge in edges]) + b"]"
 
 
-def _page_info(part: Selected, page: Page, stuck: bool) -> str:
+def _page_info(part: Selected, page: Page, stuck: bool) -> bytes:
     """Only what is selected is computed: to look behind a filtered page can take a scan."""
     asked = {field.name for field in part.fields}
     following = "hasNextPage" in asked and (stuck or page.has_next())
     previous = "hasPreviousPage" in asked and page.has_previous()
-    return object_text(part, {"hasNextPage": following, "hasPreviousPage": previous})
+    return object_text(part, {"hasNextPage": following, "hasPreviousPage": previous}).encode()
 
 
 def _edge_column(connection: Selected, edge: Selected, field: Selected, page: Page, struck: Struck) -> Texts:

@@ -25,6 +25,11 @@ def text(value: Any) -> str:
     return json.dumps(value)
 
 
+def json_object(members: Iterable[tuple[str, bytes]]) -> bytes:
+    """The JSON of an object whose values are rendered."""
+    return b"{" + b",".join([b"%b:%b" % (text(key).encode(), value) for key, value in members]) + b"}"
+
+
 def object_text(selected: Selected, value: Mapping[str, Any] | None) -> str:
     """The JSON text of one object, field by field; for the few that are not rows."""
     if value is None:

@@ -1,0 +1,5 @@
+"""`python -m postroad` is `postroad`."""
+
+from postroad.cli import main
+
+main()

@@ -1,0 +1,38 @@
+"""Files that are listed and gone, and files that lie there and are listed nowhere.
+
+Litter is what dead attempts left behind. It is shown, never deleted by guess (design section 2, "Names").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from postroad.lake import Dataset, Lake
+from postroad.tracking import Tracking
+
+
+def missing(tracking: Tracking, lake: Lake) -> list[str]:
+    """Listed files that are gone, by their paths in the lake."""
+    return [path for path in _listed(tracking) if not lake.disk.path(path).exists()]
+
+
+def litter(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list[str]:
+    """Files below `landing`, `rejected`, `changes` and `tables` that nothing refers to."""
+    known = set(_listed(tracking))
+    for dataset in datasets:
+        for log in (dataset.changes, dataset.table):
+            known |= {f"{log.folder}/{path}" for path in log.ever_named()}
+    zones = ("landing", "rejected", "changes", "tables")
+    found = (path for zone in zones for path in _files(lake.disk.path(zone)))
+    names = (path.relative_to(lake.disk.root).as_posix() for path in found)
+    return sorted(name for name in names if name not in known)
+
+
+def _listed(tracking: Tracking) -> list[str]:
+    named = [row["path"] for row in tracking.files.listed()]
+    return [*tracking.feeds.landed_paths(), *tracking.rejections.files(), *named]
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and "_delta_log" not in path.parts]

@@ -1,0 +1,45 @@
+"""The steps of `postroad check`: the project's files, then what it stored, then its connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from postroad.app import App
+from postroad.errors import PostroadError
+from postroad.project import check_project
+from postroad.records import Check
+
+
+def steps(folder: Path, environment: str | None, *, connect: bool) -> Iterator[Check]:
+    """Every step; what follows a failed one that it needs is left out."""
+    ok = True
+    for step in check_project(folder, environment):
+        ok = ok and step.ok
+        yield step
+    if not ok:
+        return
+    with App.open(folder, environment) as app:
+        yield from _stored(app)
+        if connect:
+            for connection in app.project.connections:
+                yield from _connection(app, connection)
+
+
+def _stored(app: App) -> Iterator[Check]:
+    gone = app.datasets.missing()
+    yield Check("listed files", not gone, f"{len(gone)} are gone, {gone[0]} among them" if gone else "all there")
+    left = app.datasets.litter()
+    sentence = f"{len(left)} files that nothing refers to, {left[0]} among them; safe to delete" if left else "none"
+    yield Check("litter", True, sentence)
+
+
+def _connection(app: App, connection: str) -> Iterator[Check]:
+    source = app.source(connection)
+    try:
+        for step in source.check():
+            yield Check(f"{connection}: {step.step}", step.ok, step.sentence)
+    except PostroadError as error:
+        yield Check(connection, False, str(error))
+    finally:
+        source.close()

@@ -1,0 +1,116 @@
+"""The commands that only look: `status`, `runs`, `query`."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from typing import Annotated
+
+import typer
+
+from postroad.cli.options import HERE, Environment, Folder, Json, Select
+
+Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print the answer as CSV.")]
+MOST = 200  # rows that `query` shows as a table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("status")(status)
+    app.command("runs")(runs)
+    app.command("query")(query)
+
+
+def status(select: Select = None, project: Folder = HERE, env: Environment = None, json: Json = False) -> None:
+    """How every dataset stands: rows, what waits, what is due, what was refused; asks no remote system."""
+    from postroad.app import App
+    from postroad.cli import show
+
+    with App.open(project, env) as app:
+        found = app.datasets.status(select)
+        calls = app.tracking.budget.counted()
+    if json:
+        show.as_json({"datasets": [each.as_dict() for each in found], "calls": calls})
+        return
+    rows = [
+        (
+            each.dataset,
+            each.state,
+            each.rows,
+            each.just_in,
+            sum(each.rejected.values()),
+            f"{each.last_poll:%Y-%m-%d %H:%M:%S}" if each.last_poll else "never",
+        )
+        for each in found
+    ]
+    show.table("datasets (times in UTC)", ("dataset", "state", "rows", "Just In", "rejected", "last poll"), rows)
+    for each in found:
+        _notes(each.dataset, each.due, each.open_walk_pages, each.parked, each.rejected)
+
+
+def runs(limit: Limit = 20, project: Folder = HERE, env: Environment = None, json: Json = False) -> None:
+    """The newest runs, each with its true status."""
+    from postroad.app import App
+    from postroad.cli import show
+
+    with App.open(project, env) as app:
+        found = app.runs.list(limit)
+    if json:
+        show.as_json([show.plain({name: value for name, value in row.items() if name != "token"}) for row in found])
+        return
+    rows = [
+        (
+            row["id"],
+            f"{row['connection']}.{row['feed']}",
+            row["status"],
+            show.moment(row["started_at"]),
+            show.moment(row["ended_at"] or row["wait_until"]),
+            row["reason"] or row["successor"],
+        )
+        for row in found
+    ]
+    show.table("runs (times in UTC)", ("run", "feed", "status", "started", "ended or waits until", "reason"), rows)
+
+
+def query(
+    sql: Annotated[str, typer.Argument(help="SQL over tables such as xledger.timesheets and its …_changes.")],
+    project: Folder = HERE,
+    env: Environment = None,
+    json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Ask the lake with DuckDB's SQL."""
+    from postroad.app import App
+    from postroad.cli import show
+
+    with App.open(project, env) as app:
+        answer = app.datasets.query(sql)
+    if json:
+        show.as_json(answer.to_pylist())
+    elif as_csv:
+        _print_csv(answer.column_names, answer.to_pylist())
+    else:
+        shown = [tuple(row.values()) for row in answer.slice(0, MOST).to_pylist()]
+        title = f"{answer.num_rows:,} rows" + (f", the first {MOST}" if answer.num_rows > MOST else "")
+        show.table(title, answer.column_names, shown)
+
+
+def _notes(dataset: str, due: str | None, pages: int | None, parked: str | None, rejected: dict[str, int]) -> None:
+    if due:
+        print(f"{dataset}: a full refresh is due: {due}; `postroad run` does it")
+    if pages is not None:
+        print(f"{dataset}: a walk is open with {pages} pages landed; `postroad run` goes on with it")
+    if parked:
+        print(
+            f"{dataset}: a close is parked: {parked}; `postroad rejected retry {dataset} --stage guard` lets it pass,"
+        )
+        print(f"  `postroad rejected discard {dataset} --stage guard` drops it")
+    for cause, count in sorted(rejected.items()):
+        print(f"{dataset}: {count:,} rejected: {cause}; `postroad rejected list` shows them")
+
+
+def _print_csv(columns: list[str], rows: list[dict[str, object]]) -> None:
+    writer = csv.DictWriter(sys.stdout, columns)
+    writer.writeheader()
+    writer.writerows(rows)

@@ -1,0 +1,72 @@
+"""The commands around a project: `init`, `check`, `simulate`, `demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from postroad.cli.options import HERE, Environment, Folder, Json
+
+Passed = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+Example = Annotated[str | None, typer.Option("--example", help="A connector whose example project is written.")]
+Connect = Annotated[bool, typer.Option("--connect", help="Also try every connection, step by step.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("init")(init)
+    app.command("check")(check)
+    app.command("simulate", context_settings=Passed)(simulate)
+    app.command("demo")(demo)
+
+
+def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")], example: Example = None) -> None:
+    """Write a new project; with `--example xledger` one that runs against the simulator."""
+    from postroad.project import init_project
+
+    for path in init_project(folder, example):
+        print(f"wrote {path}")
+
+
+def check(connect: Connect = False, project: Folder = HERE, env: Environment = None, json: Json = False) -> None:
+    """Read the project, resolve its secrets, look for lost and unlisted files; all mistakes at once."""
+    from postroad.cli import checking, show
+
+    steps = list(checking.steps(project, env, connect=connect))
+    if json:
+        show.as_json([vars(step) for step in steps])
+    else:
+        rows = [("ok" if step.ok else "FAILED", step.step, step.sentence) for step in steps]
+        show.table("check", ("", "step", ""), rows)
+    if any(not step.ok for step in steps):
+        raise typer.Exit(2)
+
+
+def simulate(
+    context: typer.Context,
+    connector: Annotated[str, typer.Argument(help="The connector whose remote system is simulated.")],
+) -> None:
+    """Run the simulator of a connector; `postroad simulate xledger --help` shows its options."""
+    from postroad.errors import ConfigError
+    from postroad.sdk.registry import load_connector
+
+    found = load_connector(connector)
+    if found.simulator is None:
+        raise ConfigError(f"connector '{connector}' has no simulator")
+    found.simulator(context.args)
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to put the demo's project; its lake is emptied first.")] = Path(
+        "demo"
+    ),
+    timesheets: Annotated[
+        int, typer.Option("--timesheets", min=1, help="How many the simulated company has; our token reaches 19 in 20.")
+    ] = 21_000,
+) -> None:
+    """Sync 20,000 timesheets from a simulator, change some, sync again, and query the result."""
+    from postroad.cli.demo import run_demo
+
+    run_demo(folder, timesheets)

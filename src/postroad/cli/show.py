@@ -1,0 +1,92 @@
+"""Answers on standard output: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from postroad.app.runs import Report
+
+console = Console(highlight=False, soft_wrap=False)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table; numbers stand to the right."""
+    rows = [list(row) for row in rows]
+    shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*map(_text, row))
+    # A pipe has no width: nothing is folded or cut off for it.
+    (console if console.is_terminal else Console(highlight=False, width=240)).print(shown)
+
+
+def as_json(value: object) -> None:
+    """Print a value as JSON."""
+    json.dump(value, sys.stdout, default=_plain, ensure_ascii=False, indent=2)
+    sys.stdout.write("\n")
+
+
+def report(done: Report, seconds: float) -> None:
+    """The closing table of a run, and how each feed's run ended."""
+    columns = ("dataset", "read", "new", "changed", "deleted", "rejected", "parked", "payloads")
+    rows = [
+        (name, each.read, each.new, each.changed, each.deleted, each.rejected, each.parked, each.payloads)
+        for name, each in sorted(done.counts.items())
+    ]
+    table(f"{seconds:.1f} s, peak memory {peak_mib()} MiB", columns, rows or [("nothing new", 0, 0, 0, 0, 0, 0, 0)])
+    for outcome in done.outcomes:
+        if outcome.status != "succeeded":
+            until = f" until {outcome.until:%Y-%m-%d %H:%M:%S} UTC" if outcome.until else ""
+            reason = f": {outcome.reason}" if outcome.reason else ""
+            console.print(f"{outcome.connection}.{outcome.feed} {outcome.status}{until}{reason}", markup=False)
+
+
+def report_json(done: Report, seconds: float) -> None:
+    """The same for programs."""
+    as_json(
+        {
+            "runs": [vars(outcome) for outcome in done.outcomes],
+            "datasets": {name: each.as_dict() for name, each in sorted(done.counts.items())},
+            "seconds": round(seconds, 3),
+            "peak_memory_mib": peak_mib(),
+        }
+    )
+
+
+def peak_mib() -> int:
+    """The most memory that this process held, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def moment(microseconds: int | None) -> str:
+    """A stored time for people, in UTC."""
+    return "" if microseconds is None else f"{datetime.fromtimestamp(microseconds / 1e6, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of tracking for JSON: times as ISO texts."""
+    return {name: _iso(value) if name.endswith(("_at", "_until")) else value for name, value in row.items()}
+
+
+def _iso(value: int | None) -> str | None:
+    return None if value is None else datetime.fromtimestamp(value / 1e6, UTC).isoformat()
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
