@@ -16,7 +16,7 @@ from postroad.connectors.xledger.simulator.mistakes import RefusedError
 from postroad.connectors.xledger.simulator.render import json_object
 from postroad.connectors.xledger.simulator.selection import Selected
 
-CACHE_BYTES = 64 << 20
+CACHE_BYTES = 48 << 20
 
 
 @dataclass(frozen=True)
