@@ -23,6 +23,9 @@ from postroad.records import Feed
 from postroad.tracking.runs import Claim
 
 
+TRIES = 2  # to walk, where the first one finds that its cursor is foreign
+
+
 @dataclass(frozen=True)
 class Options:
     """What the person asked for."""
@@ -99,8 +102,9 @@ class Runner:
         self._poll(claim, feed)
         for entity in entities:
             publish(self.bench, entity, claim.run)
-        while self._walk_due(entities):
-            self._poll(claim, feed)
+        for _ in range(TRIES):
+            if self._walk_due(entities):
+                self._poll(claim, feed)
             if not self._foreign:
                 break
         self._close_ready(entities)
