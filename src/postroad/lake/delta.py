@@ -140,6 +140,7 @@ class DeltaLog:
         for path in (self._path / "_delta_log").glob("*checkpoint*"):
             sync_file(path)
         self._sync_log()
+        self._disk.watcher(Point.CHECKPOINT)
 
     def _handle(self) -> DeltaTable | None:
         return DeltaTable(str(self._path)) if self.exists() else None
