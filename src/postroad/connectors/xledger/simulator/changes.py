@@ -7,7 +7,16 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from postroad.connectors.xledger.simulator.company import BLOCK, HIDDEN, PLACE, REFERENCES, SCALARS, Value
+from postroad.connectors.xledger.simulator.company import (
+    BLOCK,
+    HIDDEN,
+    PLACE,
+    REFERENCES,
+    SCALARS,
+    Reference,
+    References,
+    Value,
+)
 from postroad.connectors.xledger.simulator.deltas import MutationType
 from postroad.connectors.xledger.simulator.filters import OWNER_SETS, everything
 from postroad.connectors.xledger.simulator.names import HOURS, TEXTS
@@ -85,7 +94,7 @@ class Changes:
         place = self._place(kind, db_id)
         entry = {**self.store.catalog[kind][place], "name" if kind == "status" else "description": description}
         catalog = dict(self.store.catalog)
-        catalog[kind] = (*catalog[kind][:place], entry, *catalog[kind][place + 1 :])
+        catalog[kind] = References((*catalog[kind][:place], entry, *catalog[kind][place + 1 :]))
         if kind == "owner":
             catalog = {name: _with_owner(entries, entry) for name, entries in catalog.items()}
         self.store.catalog = catalog
@@ -162,8 +171,11 @@ def _with(row: Row, **values: Any) -> Row:
     return tuple(changed)
 
 
-def _with_owner(entries: Iterable[Any], owner: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(
-        {**entry, "owner": owner} if (entry.get("owner") or {}).get("dbId") == owner["dbId"] else entry
-        for entry in entries
-    )
+def _with_owner(entries: References, owner: Reference) -> References:
+    """The entries, with the owner as it is called now."""
+    named = ({**entry, "owner": owner} if _belongs(entry, owner) else entry for entry in entries)
+    return References(named)
+
+
+def _belongs(entry: Reference, owner: Reference) -> bool:
+    return bool(entry.get("owner")) and entry["owner"]["dbId"] == owner["dbId"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -25,7 +25,16 @@ WORKED_DAYS = 1_826  # rows lie on these days; approval and changes follow up to
 Value = str | int | float | bool | None
 Column = list[Value]
 Reference = Mapping[str, Any]
-Catalog = Mapping[str, tuple[Reference, ...]]
+
+
+class References(tuple[Reference, ...]):  # noqa: SLOT001  (a tuple cannot have slots of its own)
+    """All that one kind of reference can point to; never changed, so what was rendered of it is kept with it."""
+
+    def __init__(self, _entries: Iterable[Reference]) -> None:
+        self.rendered: dict[object, list[str]] = {}
+
+
+Catalog = Mapping[str, References]
 
 SCALARS = (
     "dbId", "createdAt", "modifiedAt", "assignmentDate", "workingHours", "isHeaderApproved", "headerApprovedAt",
@@ -100,8 +109,9 @@ class Company:
 
     def wide(self, salt: str, start: int, stop: int) -> list[int]:
         """One random number of 16 bits for each row."""
-        low, high = self.draw(salt, start, stop), self.draw(salt + "+", start, stop)
-        return [a << 8 | b for a, b in zip(high, low, strict=True)]
+        block, first = divmod(start, BLOCK)
+        offset = _offset(self.seed, block, salt) + 2 * first
+        return memoryview(self._pool)[offset : offset + 2 * (stop - start)].cast("H").tolist()
 
     def _words(self, salt: str, words: Sequence[Value], start: int, stop: int) -> Column:
         spread = _spread(tuple(words))
@@ -139,7 +149,9 @@ class Company:
         return [byte >= 243 for byte in self.draw("status", start, stop)]
 
     def _days(self, start: int, stop: int) -> list[int]:
-        return [number * WORKED_DAYS // max(self.size, number + 1) for number in range(start, stop)]
+        size = self.size
+        days = [number * WORKED_DAYS // size for number in range(start, min(stop, size))]
+        return days + [WORKED_DAYS - 1] * (stop - start - len(days))  # rows that were added
 
     def _assigned(self, start: int, stop: int) -> Column:
         days = _calendar()
@@ -284,7 +296,7 @@ def _catalog(draw: random.Random, seed: int, timesheets: int) -> Catalog:
         for place, name in enumerate(names.STATUSES, 1)
     ]
     return {
-        "owner": (_ZERO_OWNER, *owners),
+        "owner": References((_ZERO_OWNER, *owners)),
         "employee": _objects(base + 10_000, people, owners, "{:04}"),
         "project": _objects(base + 20_000, projects, owners, "P{:05}"),
         "activity": _objects(base + 30_000, names.ACTIVITIES, owners, "{:03}"),
@@ -292,7 +304,7 @@ def _catalog(draw: random.Random, seed: int, timesheets: int) -> Catalog:
         "assignment": _objects(base + 32_000, [f"Uppdrag {n}" for n in range(40)], owners, "U{}"),
         "object": _objects(base + 33_000, [f"Objekt {n}" for n in range(25)], owners, "{}"),
         "order": _objects(base + 34_000, [f"Orderrad {n}" for n in range(30)], owners, "O{}"),
-        "status": (_ZERO_STATUS, *statuses),
+        "status": References((_ZERO_STATUS, *statuses)),
     }
 
 
@@ -301,9 +313,9 @@ _ZERO_STATUS: Reference = {"dbId": 0, "dbSubId": None, "name": None, "ownerDbId"
 _ZERO: Reference = {"dbId": 0, "code": None, "description": None, "owner": None}
 
 
-def _objects(base: int, titles: Sequence[str], owners: Sequence[Reference], code: str) -> tuple[Reference, ...]:
+def _objects(base: int, titles: Sequence[str], owners: Sequence[Reference], code: str) -> References:
     made = [
         {"dbId": base + place, "code": code.format(place), "description": title, "owner": owners[place % len(owners)]}
         for place, title in enumerate(titles, 1)
     ]
-    return (_ZERO, *made)
+    return References((_ZERO, *made))

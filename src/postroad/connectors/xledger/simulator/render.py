@@ -11,7 +11,7 @@ from itertools import repeat
 from json.encoder import encode_basestring
 from typing import Any
 
-from postroad.connectors.xledger.simulator.company import DERIVED, REFERENCES, Catalog, Column, Reference
+from postroad.connectors.xledger.simulator.company import DERIVED, REFERENCES, Catalog, Column, Reference, References
 from postroad.connectors.xledger.simulator.selection import Selected
 
 Texts = Iterable[str]
@@ -68,9 +68,18 @@ def row_column(field: Selected, kind: str, values: Callable[[str], Column], cata
     target = DERIVED.get(field.name, field.name)
     if target not in REFERENCES:
         return _scalars(values(target))
-    entries = catalog[REFERENCES[target]]
-    choices = [_reference(field, entry if key or zero else None) for key, entry in enumerate(entries)]
+    choices = _choices(field, catalog[REFERENCES[target]], zero)
     return [choices[key] for key in values(target)]  # type: ignore[index]  # a stored reference is its place
+
+
+def _choices(field: Selected, entries: References, zero: bool) -> list[str]:
+    """The texts of a reference field for each object that it can point to."""
+    key = field.shape, zero
+    found = entries.rendered.get(key)
+    if found is None:
+        found = [_reference(field, entry if place or zero else None) for place, entry in enumerate(entries)]
+        entries.rendered[key] = found
+    return found
 
 
 def _reference(field: Selected, entry: Reference | None) -> str:

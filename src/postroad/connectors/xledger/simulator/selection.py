@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from graphql import (
@@ -28,9 +29,10 @@ class Selected:
     kind: str = ""
     fields: tuple[Selected, ...] = ()
 
-    def find(self, name: str) -> tuple[Selected, ...]:
-        """The selected fields of that name, however they are aliased."""
-        return tuple(field for field in self.fields if field.name == name)
+    @cached_property
+    def shape(self) -> object:
+        """Equal for selections that render the same object alike."""
+        return self.name, self.kind, tuple((field.key, field.shape) for field in self.fields)
 
 
 @dataclass(frozen=True)

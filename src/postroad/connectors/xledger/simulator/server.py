@@ -61,10 +61,10 @@ class XledgerSimulator(Endpoint):
         with self._lock:
             self._changes.update(db_id, fields, self.clock.now(), delta)
 
-    def delete(self, which: int | Iterable[int] = 1) -> list[int]:
+    def delete(self, which: int | str | Iterable[int] = 1) -> list[int]:
         """Delete `which` random timesheets, or those whose dbIds are listed; their dbIds."""
         with self._lock:
-            return self._changes.delete(which, self.clock.now())
+            return self._changes.delete(int(which) if isinstance(which, str) else which, self.clock.now())
 
     def restore(self, db_ids: Iterable[int]) -> None:
         """Bring deleted timesheets back under their dbIds."""
@@ -121,7 +121,7 @@ class XledgerSimulator(Endpoint):
             raise ValueError(f"no fault '{kind}'; there are: {', '.join(outages.KINDS)}")
         if kind == "script" and options.get("call") not in self.controls:
             raise ValueError("a script needs `call`, the name of a control call")
-        return self.faults.add(Fault(kind, count, skip, root, options))
+        return self.faults.add(Fault(kind, None if count is None else int(count), int(skip), root, options))
 
     def clear_faults(self, number: int | None = None) -> None:
         """Lift one fault, or all."""
