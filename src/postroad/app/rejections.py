@@ -58,11 +58,11 @@ class Rejections:
     def discard_parked(self, select: str) -> None:
         """Drop a parked close; the dataset stays as it is until the next full refresh closes."""
         connection, entity = self._app.dataset(select)
-        feeds = self._app.tracking.feeds
-        parked = feeds.parked_walk(connection, entity)
+        walks = self._app.tracking.walks
+        parked = walks.parked(connection, entity)
         if parked is None:
             raise ConfigError(f"{select} has no parked close; `postroad status` shows them")
-        feeds.discard_walk(parked["id"], f"discarded by {getpass.getuser()}")
+        walks.discard(parked["id"], f"discarded by {getpass.getuser()}")
 
     def _raw(self, row: Mapping[str, Any]) -> str | None:
         if row["file"] is None:

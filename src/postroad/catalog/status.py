@@ -40,8 +40,8 @@ def dataset_status(
     dataset = lake.dataset(connection, mine[0].entity(entity))
     first_load = dataset.first_load([feed.name for feed in mine])
     due = tracking.feeds.entity(connection, entity)["due_reason"] or ("first load" if first_load else None)
-    open_walk = tracking.feeds.open_walk(connection, entity)
-    parked = tracking.feeds.parked_walk(connection, entity)
+    open_walk = tracking.walks.open(connection, entity)
+    parked = tracking.walks.parked(connection, entity)
     counts = tracking.rejections.counts()
     return DatasetStatus(
         dataset=dataset.name,

@@ -14,8 +14,10 @@ from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from postroad.engine.bench import Bench
+from postroad.engine.guard import Guard
 from postroad.engine.normalise import materialise_under, publish_under, withheld
 from postroad.engine.overlay import Overlay
 from postroad.lake import changes
@@ -24,13 +26,13 @@ from postroad.lake.lake import Dataset, Hand
 from postroad.lake.names import FULL_SYNC, STAGED
 from postroad.lake.parquet import ROWS_A_FILE, read_file, write_files
 from postroad.lake.streams import Stream, applied, difference, key_column, latest
-from postroad.project import MaxDeletes
 from postroad.records import DELETE, OP, UPSERT, key_texts
 from postroad.telemetry import Point, Stage
 from postroad.tracking.files import Part
 from postroad.tracking.rejections import Origin, key_values
 
 KEEP_FULL_SYNCS = 1
+CARRIED = 1000  # the carried part is numbered behind all others
 
 
 @dataclass
@@ -68,7 +70,7 @@ class Close:
     def _resolved(self) -> list[Part]:
         """The parts written anew with every repeated key resolved; the last page's row wins."""
         rows = self._pages()
-        return self.write_parts(rows, len(self.parts))
+        return self._write_parts(rows, len(self.parts))
 
     # Every other close
 
@@ -78,7 +80,7 @@ class Close:
             materialise_under(self.bench, self.dataset, self.hand)
         else:
             publish_under(self.bench, self.dataset, self.hand)
-        guard = Deletes(self)
+        guard = Guard(self.bench, self.dataset, self.walk, sum(part.rows for part in self.parts))
         version = self.bench.tracking.leases.version(self.dataset.changes.expected or 0)
         folder = f"{self.dataset.changes.folder}/{STAGED}"
         with Overlay(self.bench, self.dataset, self.walk, self.hand.run) as overlay:
@@ -102,24 +104,38 @@ class Close:
                 rows = rows.sort_by([(name, "ascending") for name in self.dataset.entity.key])
                 yield self.dataset.stamped(rows, version, self.hand.run)
 
-    def _publish(self, members: Sequence[Member], version: int, guard: Deletes, last_change: int | None) -> None:
-        carried = guard.carried_part()
-        self._move([*self.parts, *carried])
+    def _publish(self, members: Sequence[Member], version: int, guard: Guard, last_change: int | None) -> None:
+        self._move([*self.parts, *self._carried(guard)])
         folder = self.dataset.changes.folder
         for member in members:
             self.dataset.disk.move(f"{folder}/{STAGED}/{member.path}", f"{folder}/{member.path}")
         self.dataset.disk.watcher(Point.CLOSE_MOVED)
-        guard.list_parked()
+        self._list_withheld(guard)
         changes.commit(self.dataset, members, version, self.hand, self._positions(last_change=last_change))
         self._finish(members=False)
 
-    def _park(self, reason: str, members: Sequence[Member], guard: Deletes) -> bool:
+    def _park(self, reason: str, members: Sequence[Member], guard: Guard) -> bool:
         for member in members:
             self.dataset.disk.remove(f"{self.dataset.changes.folder}/{STAGED}/{member.path}")
-        self.bench.tracking.feeds.park(self.walk["id"], reason)
+        self.hand.check()
+        self.bench.tracking.walks.park(self.walk["id"], reason)
         self.bench.count(self.dataset.entity.name).parked += max(1, guard.deletes)
         self.bench.reporter.say(f"{self.dataset.name}: parked: {reason}")
         return False
+
+    def _carried(self, guard: Guard) -> list[Part]:
+        """The rows that stay although the pages lack them, as one more part of the complete file (sequence 10)."""
+        if not guard.carried:
+            return []
+        rows = (_with_op(each, UPSERT).select(self.dataset.changes_schema.names) for each in guard.carried)
+        return self._write_parts(rows, len(self.parts) + CARRIED)
+
+    def _list_withheld(self, guard: Guard) -> None:
+        if guard.withheld:
+            walk = self.walk
+            origin = Origin(walk["connection"], walk["entity"], walk["last_landing"], walk["id"], self.hand.run)
+            self.bench.tracking.rejections.park_deletes(origin, guard.withheld)
+            self.bench.count(walk["entity"]).parked += len(guard.withheld)
 
     # Both
 
@@ -153,8 +169,7 @@ class Close:
         self.dataset.disk.watcher(Point.CLOSE_MOVED)
         return members
 
-    def write_parts(self, rows: Stream, first_part: int) -> list[Part]:
-        """Write a stream as further staged parts of this walk."""
+    def _write_parts(self, rows: Stream, first_part: int) -> list[Part]:
 
         def name(part: int) -> str:
             return self.dataset.name_changes(FULL_SYNC, self.walk["version"], self.hand, first_part + part)
@@ -195,7 +210,7 @@ class Close:
         walk = self.walk
         superseded = self._answered()
         with tracking.database.write(Point.CLOSE_DONE) as db:
-            tracking.feeds.close_walk(db, walk)
+            tracking.walks.close(db, walk)
             tracking.rejections.close_before(db, walk["connection"], walk["entity"], walk["begun_landing"])
             tracking.rejections.close_ids(db, superseded)
             if members:
@@ -235,66 +250,6 @@ class Close:
             self.dataset.disk.remove(f"{self.dataset.changes.folder}/{_base(path)}")
         if paths:
             files.drop(paths)
-
-
-class Deletes:
-    """The guard on the deletes of a comparison: what is withheld, and whether the whole is parked."""
-
-    def __init__(self, close: Close) -> None:
-        self._close = close
-        self._bench = close.bench
-        self._dataset = close.dataset
-        self._rows = close.dataset.rows()
-        pages = close.walk["id"]
-        self._rejected = self._bench.tracking.rejections.open(close.walk["connection"], close.walk["entity"], pages)
-        self._unreadable = any(each["key"] is None for each in self._rejected)
-        self._carried: list[pa.Table] = []
-        self._parked: list[str] = []
-        self.deletes = 0
-
-    def emitted(self, pairs: Iterator[tuple[pa.Table, pa.Table]]) -> Iterator[tuple[pa.Table, pa.Table]]:
-        """The differences without the deletes that must not be emitted (sequence 9)."""
-        for upserts, deletes in pairs:
-            yield upserts, self._filtered(deletes)
-
-    def objection(self) -> str | None:
-        """Why the close has to be parked, if it has to."""
-        if self._close.walk["allowed"]:
-            return None
-        if self._rows and not sum(part.rows for part in self._close.parts):
-            return f"the snapshot is empty while the table has {self._rows} rows"
-        limit = self._bench.max_deletes.get(self._dataset.entity.name, MaxDeletes())
-        if self.deletes > limit.of(self._rows):
-            return f"it would delete {self.deletes} of {self._rows} rows, more than max_deletes allows"
-        return None
-
-    def carried_part(self) -> list[Part]:
-        """The rows that stay although the pages lack them, as one more part of the complete file."""
-        rows = (_stamped_again(each, self._dataset) for each in self._carried)
-        return self._close.write_parts(rows, len(self._close.parts) + 1000) if self._carried else []
-
-    def list_parked(self) -> None:
-        """List the deletes that were withheld because a row had no readable key."""
-        walk = self._close.walk
-        origin = Origin(walk["connection"], walk["entity"], walk["last_landing"], walk["id"], self._close.hand.run)
-        if self._parked:
-            self._bench.tracking.rejections.park_deletes(origin, self._parked)
-            self._bench.count(walk["entity"]).parked += len(self._parked)
-
-    def _filtered(self, deletes: pa.Table) -> pa.Table:
-        if not deletes.num_rows:
-            return deletes
-        if self._unreadable:
-            self._parked += key_texts(deletes, self._dataset.entity.key)
-            self._carried.append(deletes)
-            return deletes.slice(0, 0)
-        carried = {each["key"] for each in self._rejected}
-        if carried:
-            stays = pa.array([text in carried for text in key_texts(deletes, self._dataset.entity.key)])
-            self._carried.append(deletes.filter(stays))
-            deletes = deletes.filter(pa.compute.invert(stays))
-        self.deletes += deletes.num_rows
-        return deletes
 
 
 def close(bench: Bench, walk: Mapping[str, Any], run: str) -> bool:
@@ -340,10 +295,6 @@ def _tombstones(rows: pa.Table, dataset: Dataset) -> pa.Table:
     return _with_op(pa.table(columns, schema=rows.schema), DELETE)
 
 
-def _stamped_again(rows: pa.Table, dataset: Dataset) -> pa.Table:
-    return _with_op(rows, UPSERT).select(dataset.changes_schema.names)
-
-
 def _matching(rows: pa.Table, texts: Mapping[str, int], dataset: Dataset) -> list[str]:
     """The key texts of the rows whose key is among a few."""
     entity = dataset.entity
@@ -351,5 +302,5 @@ def _matching(rows: pa.Table, texts: Mapping[str, int], dataset: Dataset) -> lis
     wanted = pa.Table.from_pylist(
         [dict(zip(entity.key, key_values(text), strict=True)) for text in texts], schema=pa.schema(fields)
     )
-    found = pa.compute.is_in(key_column(rows, entity.key), key_column(wanted, entity.key).combine_chunks())
+    found = pc.is_in(key_column(rows, entity.key), key_column(wanted, entity.key).combine_chunks())
     return key_texts(rows.filter(found), entity.key)

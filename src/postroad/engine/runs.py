@@ -22,7 +22,6 @@ from postroad.lake.lake import FENCE
 from postroad.records import Feed
 from postroad.tracking.runs import Claim
 
-
 TRIES = 2  # to walk, where the first one finds that its cursor is foreign
 
 
@@ -69,29 +68,29 @@ class Runner:
 
     def replay(self, entity: str) -> list[Outcome]:
         """Close the last closed snapshot of an entity again, from landing, without the network (sequence 7)."""
-        feeds = self.bench.tracking.feeds
-        source = feeds.closed_walk(self.bench.connection, entity)
+        walks = self.bench.tracking.walks
+        source = walks.closed(self.bench.connection, entity)
         if source is None:
             raise ConfigError(f"{self.bench.connection}.{entity} has no closed snapshot to replay; run it first")
 
         def work(claim: Claim) -> None:
             floor = self.bench.dataset(entity).changes.action(FENCE) or 0
-            finish(self.bench, claim, feeds.begin_replay(claim, source, self.bench.tracking.leases.version(floor)))
+            finish(self.bench, claim, walks.begin_replay(claim, source, self.bench.tracking.leases.version(floor)))
 
         self._under_claim(self.bench.walk_feed(entity), work)
         return self.outcomes
 
     def retry_parked(self, entity: str) -> list[Outcome]:
         """Compare a parked close anew with all that landed since and let it pass its guards (sequence 6)."""
-        feeds = self.bench.tracking.feeds
-        parked = feeds.parked_walk(self.bench.connection, entity)
+        walks = self.bench.tracking.walks
+        parked = walks.parked(self.bench.connection, entity)
         if parked is None:
             raise ConfigError(f"{self.bench.connection}.{entity} has no parked close; `postroad status` shows them")
-        if feeds.open_walk(self.bench.connection, entity) is not None:
+        if walks.open(self.bench.connection, entity) is not None:
             raise ConfigError(f"{self.bench.connection}.{entity}: a newer walk is open and will replace it; run that")
 
         def work(claim: Claim) -> None:
-            feeds.allow(parked["id"])
+            walks.allow(parked["id"])
             finish(self.bench, claim, {**parked, "status": "open", "allowed": True})
 
         self._under_claim(self.bench.walk_feed(entity), work)
@@ -123,7 +122,7 @@ class Runner:
             if reason is not None:
                 self.bench.reporter.say(f"{self.bench.connection}.{entity}: full refresh: {reason}")
                 self._under_claim(self.bench.walk_feed(entity), partial(self._walk, entity=entity))
-            is_open = self.bench.tracking.feeds.open_walk(self.bench.connection, entity) is not None
+            is_open = self.bench.tracking.walks.open(self.bench.connection, entity) is not None
             waiting = waiting or (is_open and may_close(self.bench, entity) is None)
         return waiting or self._foreign
 

@@ -16,19 +16,19 @@ from postroad.tracking.runs import Claim
 
 def wanted(bench: Bench, entity: str, *, full_refresh: bool) -> str | None:
     """Why a walk of this entity is to be begun or gone on with; None if it is not."""
-    feeds = bench.tracking.feeds
+    tracking = bench.tracking
     changes = bench.changes_feed(entity)
-    if changes is not None and entity not in (feeds.cursor(bench.connection, changes.name) or {}):
+    if changes is not None and entity not in (tracking.feeds.cursor(bench.connection, changes.name) or {}):
         return None  # Its position could not be taken: a walk begun now could never close.
-    walk = feeds.open_walk(bench.connection, entity)
+    walk = tracking.walks.open(bench.connection, entity)
     if walk is not None:
         return None if walk["fetched"] else "its walk is open"
     if full_refresh:
         return "asked for"
     if bench.dataset(entity).first_load(bench.feed_names(entity)):
         return "first load"
-    state = feeds.entity(bench.connection, entity)
-    parked = feeds.parked_walk(bench.connection, entity)
+    state = tracking.feeds.entity(bench.connection, entity)
+    parked = tracking.walks.parked(bench.connection, entity)
     if parked is not None and parked["begun_landing"] >= (state["due_landing"] or 0):
         return None  # A person decides on the one that we have.
     reason: str | None = state["due_reason"]
@@ -37,14 +37,14 @@ def wanted(bench: Bench, entity: str, *, full_refresh: bool) -> str | None:
 
 def walk(bench: Bench, claim: Claim, entity: str, limit: int | None) -> bool:
     """Fetch the pages of an entity from where its open walk stands; False if its cursor turned out to be foreign."""
-    feeds = bench.tracking.feeds
+    tracking = bench.tracking
     feed = bench.walk_feed(entity)
-    current = feeds.open_walk(claim.connection, entity) or _begin(bench, claim, entity)
+    current = tracking.walks.open(claim.connection, entity) or _begin(bench, claim, entity)
     fetch = Fetch(bench, claim, feed, current["id"])
     try:
         with BesideFetching(Stager(bench, claim, current)) as staging:
             try:
-                for row, body in fetch.payloads(feeds.cursor(claim.connection, feed.name), limit):
+                for row, body in fetch.payloads(tracking.feeds.cursor(claim.connection, feed.name), limit):
                     staging.add(row, body)
             except LimitReached:
                 bench.reporter.say(f"{claim.connection}.{entity}: --limit reached, the walk stays open")
@@ -56,13 +56,13 @@ def walk(bench: Bench, claim: Claim, entity: str, limit: int | None) -> bool:
 
 def may_close(bench: Bench, entity: str) -> Mapping[str, Any] | None:
     """The open walk of an entity, if its pages and a poll asked after the last of them have landed (sequence 5)."""
-    feeds = bench.tracking.feeds
-    current = feeds.open_walk(bench.connection, entity)
+    tracking = bench.tracking
+    current = tracking.walks.open(bench.connection, entity)
     if current is None or not current["fetched"]:
         return None
     if bench.changes_feed(entity) is None:
         return current
-    head = feeds.entity(bench.connection, entity)["head_landing"]
+    head = tracking.feeds.entity(bench.connection, entity)["head_landing"]
     return current if head is not None and head >= current["last_landing"] else None
 
 
@@ -79,14 +79,14 @@ def _begin(bench: Bench, claim: Claim, entity: str) -> Mapping[str, Any]:
     if forecast:
         bench.reporter.say(f"{claim.connection}.{entity}: {forecast}")
     floor = bench.dataset(entity).changes.action(FENCE) or 0
-    return bench.tracking.feeds.begin_walk(claim, entity, bench.tracking.leases.version(floor))
+    return bench.tracking.walks.begin(claim, entity, bench.tracking.leases.version(floor))
 
 
 def _forget(bench: Bench, entity: str, error: CursorExpiredError) -> None:
-    feeds = bench.tracking.feeds
+    tracking = bench.tracking
     changes = bench.changes_feed(entity)
     bench.reporter.say(f"{bench.connection}.{entity}: {error}; its full refresh begins again")
     if changes is None:
-        feeds.reset(bench.connection, bench.walk_feed(entity).name, entity, str(error))
+        tracking.feeds.reset(bench.connection, bench.walk_feed(entity).name, entity, str(error))
     else:
-        feeds.forget(bench.connection, changes.name, [entity], str(error), foreign=error.foreign)
+        tracking.feeds.forget(bench.connection, changes.name, [entity], str(error), foreign=error.foreign)

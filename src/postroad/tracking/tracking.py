@@ -13,6 +13,7 @@ from postroad.tracking.files import Files
 from postroad.tracking.leases import Leases
 from postroad.tracking.rejections import Rejections
 from postroad.tracking.runs import Runs
+from postroad.tracking.walks import Walks
 
 
 class Tracking:
@@ -31,6 +32,7 @@ class Tracking:
         self.runs = Runs(self.database, product_version)
         self.leases = Leases(self.database, sleep)
         self.feeds = Feeds(self.database, self.runs)
+        self.walks = Walks(self.database, self.runs)
         self.files = Files(self.database)
         self.rejections = Rejections(self.database)
         self.budget = TrackedBudget(self.database)

@@ -1,0 +1,88 @@
+"""Single moves on the books of feeds, entities and walks, made within somebody else's transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Result, func, insert, select, update
+
+from postroad.errors import LostClaimError, StateError
+from postroad.store.rows import Row, first, many
+from postroad.store.schema import entities, feeds, payloads, walks
+
+
+def the_row(result: Result[Any]) -> Row:
+    """The one row that a statement returned."""
+    found = many(result)
+    if len(found) != 1:
+        raise StateError(f"one row was written and {len(found)} came back")
+    return found[0]
+
+
+def newest_landing(db: Connection) -> int:
+    """The project-wide landing number of the newest payload."""
+    return int(db.execute(select(func.max(payloads.c.landing))).scalar() or 0)
+
+
+def feed_row(db: Connection, connection: str, feed: str) -> Row | None:
+    """A feed's row, if it ever moved."""
+    mine = (feeds.c.connection == connection) & (feeds.c.feed == feed)
+    return first(db.execute(select(feeds).where(mine)))
+
+
+def move_feed(db: Connection, connection: str, feed: str, **values: Any) -> None:
+    """Set columns of a feed's row."""
+    mine = (feeds.c.connection == connection) & (feeds.c.feed == feed)
+    if db.execute(update(feeds).where(mine).values(**values)).rowcount == 0:
+        db.execute(insert(feeds).values(connection=connection, feed=feed, **{"last_number": 0, **values}))
+
+
+def of_entity(connection: str, entity: str) -> Any:
+    """The condition that names an entity's row."""
+    return (entities.c.connection == connection) & (entities.c.entity == entity)
+
+
+def put_entity(db: Connection, connection: str, entity: str, **values: Any) -> None:
+    """Set columns of an entity's row."""
+    if db.execute(update(entities).where(of_entity(connection, entity)).values(**values)).rowcount == 0:
+        db.execute(insert(entities).values(connection=connection, entity=entity, **{"withheld": False, **values}))
+
+
+def set_due(db: Connection, connection: str, entity: str, reason: str, landing: int, *, withheld: bool | None) -> None:
+    """Ask for a full refresh of an entity."""
+    values: dict[str, Any] = {"due_reason": reason, "due_landing": landing}
+    if withheld is not None:
+        values["withheld"] = withheld
+    put_entity(db, connection, entity, **values)
+
+
+def of_scope(connection: str, entity: str, scope: str) -> Any:
+    """The condition that names the walks of a scope."""
+    return (walks.c.connection == connection) & (walks.c.entity == entity) & (walks.c.scope == scope)
+
+
+def abandon_walks(db: Connection, connection: str, entity: str, reason: str, now: int) -> None:
+    """End an entity's unfinished walks; what they landed is superseded."""
+    mine = (walks.c.connection == connection) & (walks.c.entity == entity)
+    unfinished = mine & walks.c.status.in_(("open", "parked"))
+    for walk in db.execute(select(walks.c.id, walks.c.kind).where(unfinished)).all():
+        values = {"status": "abandoned", "reason": reason, "ended_at": now}
+        db.execute(update(walks).where(walks.c.id == walk.id).values(**values))
+        dropped = {"status": "discarded", "reason": "superseded"}
+        db.execute(update(payloads).where(payloads.c.walk == walk.id).values(**dropped))
+
+
+def drop_replays(db: Connection, connection: str, entity: str, now: int) -> None:
+    """A replay that was killed is begun anew by the next one."""
+    mine = (walks.c.connection == connection) & (walks.c.entity == entity) & (walks.c.kind == "replay")
+    unfinished = mine & walks.c.status.in_(("open", "parked"))
+    db.execute(update(walks).where(unfinished).values(status="discarded", reason="begun anew", ended_at=now))
+
+
+def require_open(db: Connection, walk: int) -> None:
+    """LostClaimError unless the walk is open."""
+    status = db.execute(select(walks.c.status).where(walks.c.id == walk)).scalar()
+    if status is None:
+        raise StateError(f"there is no walk {walk}")
+    if status != "open":
+        raise LostClaimError(f"walk {walk} was ended while its pages were fetched: {status}")

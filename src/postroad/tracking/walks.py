@@ -1,0 +1,102 @@
+"""Walks: from their beginning to their close; a replay is a walk over the pages of another one.
+
+Written only here and, where a position is forgotten, by `feeds`: the table `walks`. A walk begins in one transaction
+with the forgetting of its feed's old cursor. A crash before leaves no walk, a crash after an open one that the next
+run goes on with. It is marked closed after its Delta commit: a crash between the two leaves it open, and the next
+run's close finds no difference and marks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from postroad.store.database import Database
+from postroad.store.rows import Row, first
+from postroad.store.schema import entities, walks
+from postroad.telemetry import Point
+from postroad.tracking.moves import drop_replays, move_feed, newest_landing, of_entity, of_scope, the_row
+from postroad.tracking.runs import Claim, Runs
+
+
+class Walks:
+    """The walks of all connections."""
+
+    def __init__(self, database: Database, runs: Runs) -> None:
+        self._database = database
+        self._runs = runs
+
+    def open(self, connection: str, entity: str, scope: str = "all") -> Row | None:
+        """The walk that is open on a scope, if any."""
+        return self._last(connection, entity, scope, ("open",), kind="walk")
+
+    def parked(self, connection: str, entity: str, scope: str = "all") -> Row | None:
+        """The newest parked walk of a scope, if any."""
+        return self._last(connection, entity, scope, ("parked",))
+
+    def closed(self, connection: str, entity: str, scope: str = "all") -> Row | None:
+        """The last closed snapshot of a scope; replays are not snapshots."""
+        return self._last(connection, entity, scope, ("closed",), kind="walk")
+
+    def begin(self, claim: Claim, entity: str, version: int, *, scope: str = "all") -> Row:
+        """Begin a walk at this landing number and forget the cursor of any earlier one."""
+        with self._database.write(Point.WALK_BEGUN) as db:
+            self._runs.fence(db, claim)
+            move_feed(db, claim.connection, claim.feed, cursor=None, moved_at=self._database.now(db))
+            return self._new(db, claim, entity, version, scope, begun_landing=newest_landing(db), kind="walk")
+
+    def begin_replay(self, claim: Claim, source: Row, version: int) -> Row:
+        """Begin a close from the pages of a closed walk, without fetching them again (sequence 7)."""
+        with self._database.write(Point.WALK_BEGUN) as db:
+            self._runs.fence(db, claim)
+            drop_replays(db, claim.connection, source["entity"], self._database.now(db))
+            copied = {key: source[key] for key in ("begun_landing", "last_landing", "fetched")}
+            pages = source["pages_of"] or source["id"]
+            return self._new(
+                db, claim, source["entity"], version, source["scope"], kind="replay", pages_of=pages, **copied
+            )
+
+    def park(self, walk: int, reason: str) -> None:
+        """Park a close whole; a person decides."""
+        with self._database.write(Point.CLOSE_PARKED) as db:
+            values = {"status": "parked", "reason": reason, "ended_at": self._database.now(db)}
+            db.execute(update(walks).where(walks.c.id == walk).values(**values))
+
+    def allow(self, walk: int) -> None:
+        """Open a parked close again and let it pass its guards."""
+        with self._database.write(Point.WALK_BEGUN) as db:
+            db.execute(update(walks).where(walks.c.id == walk).values(status="open", allowed=True, ended_at=None))
+
+    def discard(self, walk: int, reason: str) -> None:
+        """Drop a parked close."""
+        with self._database.write(Point.CLOSE_PARKED) as db:
+            values = {"status": "discarded", "reason": reason, "ended_at": self._database.now(db)}
+            db.execute(update(walks).where(walks.c.id == walk).values(**values))
+
+    def close(self, db: Connection, walk: Row) -> None:
+        """Within the closing transaction: the walk is closed, parked ones before it superseded, its debt paid."""
+        now = self._database.now(db)
+        db.execute(update(walks).where(walks.c.id == walk["id"]).values(status="closed", ended_at=now))
+        scope = of_scope(walk["connection"], walk["entity"], walk["scope"])
+        parked = scope & (walks.c.status == "parked") & (walks.c.id < walk["id"])
+        db.execute(update(walks).where(parked).values(status="discarded", reason="superseded"))
+        if walk["kind"] == "replay":
+            return
+        paid = of_entity(walk["connection"], walk["entity"]) & (entities.c.due_landing <= walk["begun_landing"])
+        db.execute(update(entities).where(paid).values(due_reason=None, due_landing=None, withheld=False))
+
+    def _last(
+        self, connection: str, entity: str, scope: str, statuses: Sequence[str], kind: str | None = None
+    ) -> Row | None:
+        wanted = of_scope(connection, entity, scope) & walks.c.status.in_(statuses)
+        if kind is not None:
+            wanted &= walks.c.kind == kind
+        with self._database.read() as db:
+            return first(db.execute(select(walks).where(wanted).order_by(walks.c.id.desc()).limit(1)))
+
+    def _new(self, db: Connection, claim: Claim, entity: str, version: int, scope: str, **more: Any) -> Row:
+        mine = {"connection": claim.connection, "feed": claim.feed, "entity": entity, "scope": scope, "run": claim.run}
+        values = {"version": version, "status": "open", "begun_at": self._database.now(db), **mine, **more}
+        return the_row(db.execute(insert(walks).values(**values).returning(walks)))
