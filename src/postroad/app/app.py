@@ -116,7 +116,7 @@ class App:
         return [entity for sync in self.project.syncs if sync.connection == connection for entity in sync.entities]
 
     def selected(self, select: str | None) -> dict[str, list[str]]:
-        """The entities that a selector names, by connection: nothing for all, `xledger`, `xledger.timesheets`."""
+        """The entities that a selector names, by connection: nothing for all, `erp`, `erp.invoices`."""
         everything = {connection: self.entities(connection) for connection in self.project.connections}
         everything = {connection: entities for connection, entities in everything.items() if entities}
         if select is None:

@@ -34,7 +34,7 @@ class Datasets:
         return found
 
     def query(self, sql: str) -> pa.Table:
-        """SQL over all datasets: `xledger.timesheets` and `xledger.timesheets_changes`."""
+        """SQL over all datasets: `erp.invoices` and `erp.invoices_changes`."""
         return query(self._app.all_datasets(), sql)
 
     def missing(self) -> list[str]:

@@ -1,6 +1,6 @@
 """SQL over the lake with DuckDB: one view for each dataset's table, and one for its history.
 
-`xledger.timesheets` is the current state, `xledger.timesheets_changes` the history. The files come from the Delta log,
+`erp.invoices` is the current state, `erp.invoices_changes` the history. The files come from the Delta log,
 so a query sees one commit of each dataset, whatever is written meanwhile.
 """
 

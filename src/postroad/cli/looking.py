@@ -74,7 +74,7 @@ def runs(limit: Limit = 20, project: Folder = HERE, env: Environment = None, jso
 
 
 def query(
-    sql: Annotated[str, typer.Argument(help="SQL over tables such as xledger.timesheets and its …_changes.")],
+    sql: Annotated[str, typer.Argument(help="SQL over tables such as erp.invoices and its …_changes.")],
     project: Folder = HERE,
     env: Environment = None,
     json: Json = False,

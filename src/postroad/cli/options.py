@@ -14,5 +14,5 @@ Environment = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log every stage as a line of JSON on standard error.")]
 Select = Annotated[str | None, typer.Argument(help="A connection or one dataset; nothing for all.")]
-Dataset = Annotated[str, typer.Argument(help="A dataset, such as xledger.timesheets.")]
+Dataset = Annotated[str, typer.Argument(help="A dataset, such as erp.invoices.")]
 HERE = Path()

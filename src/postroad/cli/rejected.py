@@ -56,7 +56,7 @@ def show(
 
 @app.command()
 def retry(
-    dataset: Annotated[str, typer.Argument(help="A dataset, such as xledger.timesheets.")],
+    dataset: Annotated[str, typer.Argument(help="A dataset, such as erp.invoices.")],
     stage: Annotated[str, typer.Option("--stage", help="guard or normalise.")] = "normalise",
     project: Folder = HERE,
     env: Environment = None,

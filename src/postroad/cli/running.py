@@ -61,13 +61,19 @@ def run(
     _end(report, began, json=json)
 
 
-def replay(dataset: Dataset, project: Folder = HERE, env: Environment = None, json: Json = False) -> None:
+def replay(
+    dataset: Dataset,
+    project: Folder = HERE,
+    env: Environment = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
     """Close a dataset's last snapshot again from landing, without network, and commit the differences."""
     from postroad.app import App
     from postroad.cli.report import Reporter
 
     began = time.monotonic()
-    with Reporter(quiet=json) as reporter, App.open(project, env, reporter=reporter) as app:
+    with Reporter(verbose=verbose, quiet=json) as reporter, App.open(project, env, reporter=reporter) as app:
         report = app.runs.replay(dataset)
     _end(report, began, json=json)
 

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")], example: Example = None) -> None:
-    """Write a new project; with `--example xledger` one that runs against the simulator."""
+    """Write a new project; with `--example NAME` one that runs against the simulator."""
     from postroad.project import init_project
 
     for path in init_project(folder, example):
@@ -48,7 +48,7 @@ def simulate(
     context: typer.Context,
     connector: Annotated[str, typer.Argument(help="The connector whose remote system is simulated.")],
 ) -> None:
-    """Run the simulator of a connector; `postroad simulate xledger --help` shows its options."""
+    """Run the simulator of a connector; `postroad simulate NAME --help` shows its options."""
     from postroad.errors import ConfigError
     from postroad.sdk.registry import load_connector
 

@@ -30,7 +30,7 @@ def show(select: Select = None, project: Folder = HERE, env: Environment = None,
 
 @app.command("set")
 def set_(
-    feed: Annotated[str, typer.Argument(help="A feed, such as xledger.changes.")],
+    feed: Annotated[str, typer.Argument(help="A feed, such as erp.changes.")],
     cursor: Annotated[str, typer.Argument(help="The cursor as JSON, as `state show --json` prints it.")],
     project: Folder = HERE,
     env: Environment = None,

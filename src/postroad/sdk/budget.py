@@ -12,6 +12,7 @@ from postroad.sdk.connector import Budget
 
 BURST_SHARE = 3
 ABSURD_WINDOWS = 100
+ROUNDING = 1e-5  # Seconds since 1970 are exact to 2e-7 as a float; nobody is to sleep for the rest.
 
 
 def next_slot(due: float, now: float, per: float, most: int) -> tuple[float, float]:
@@ -26,7 +27,8 @@ def next_slot(due: float, now: float, per: float, most: int) -> tuple[float, flo
     if due > now + ABSURD_WINDOWS * per:
         due = now  # The clock was set back: a state from its future would stop us for as long.
     due = max(due, now) + interval
-    return due, max(0.0, due - now - interval * burst)
+    wait = due - now - interval * burst
+    return due, wait if wait > ROUNDING else 0.0
 
 
 class MemoryBudget:

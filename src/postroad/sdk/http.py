@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 
 import httpx
 
@@ -100,19 +101,25 @@ class HttpClient:
         self._sleep = tools.sleep
         self._jitter = jitter
         self._credentials: Credentials | None = None
+        self._transport = transport
+
+    def __repr__(self) -> str:
+        return f"HttpClient(budget={self._limits.budget!r})"
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        """Made at the first request: loading the certificates takes 50 ms, and many commands ask nobody."""
         try:
-            self._client = httpx.Client(timeout=limits.timeout, follow_redirects=False, transport=transport)
+            return httpx.Client(timeout=self._limits.timeout, follow_redirects=False, transport=self._transport)
         except (ValueError, ImportError) as error:
             raise ConfigError(
                 f"no HTTP client could be made ({type(error).__name__}): check the proxy settings"
             ) from None
 
-    def __repr__(self) -> str:
-        return f"HttpClient(budget={self._limits.budget!r})"
-
     def close(self) -> None:
         """Give back the connections."""
-        self._client.close()
+        if "_client" in vars(self):
+            self._client.close()
 
     def post(self, body: bytes, content_type: str = "application/json") -> Answer:
         """Send `body` and return the answer; the exception tree of `postroad.errors` for everything else."""

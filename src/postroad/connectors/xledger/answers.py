@@ -11,6 +11,7 @@ import msgspec
 
 from postroad.connectors.xledger.documents import TENANT, newest_alias
 from postroad.connectors.xledger.faults import UnusableError
+from postroad.connectors.xledger.halves import decoded
 
 NOTHING = msgspec.Raw(b"null")
 
@@ -98,10 +99,10 @@ class Reply:
 def read_reply(body: bytes, date: datetime | None, now: float) -> Reply:
     """The quick look at a body. A server without a `Date` is measured by our clock."""
     try:
-        decoded = _BODY.decode(body)
+        found = decoded(_BODY, body)
     except msgspec.MsgspecError as error:
         raise UnusableError(f"the answer has an unknown shape: {error}") from None
-    return Reply(body, decoded.data or {}, date or datetime.fromtimestamp(now, UTC))
+    return Reply(body, found.data or {}, date or datetime.fromtimestamp(now, UTC))
 
 
 def key_of(node: bytes) -> str | None:

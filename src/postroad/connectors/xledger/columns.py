@@ -11,9 +11,11 @@ import pyarrow.compute as pc
 
 from postroad.connectors.xledger.entities import COLUMN_TYPES, JSON_TYPES, Declaration, Field, Kind
 from postroad.connectors.xledger.times import to_utc
+from postroad.records import MONEY
 
 LOCAL = pa.timestamp("us")
 DIGITS = r"^-?[0-9]+$"
+NO_EXPONENT = r"^[+-]?[0-9]*\.?[0-9]*$"
 CAUSES: Mapping[Kind, tuple[str, str]] = {
     "id64": ("bad_number", "is no whole number"),
     "money": ("bad_decimal", "is no decimal number with at most 29 digits before and 9 after the point"),
@@ -92,10 +94,10 @@ def _converted(values: pa.Array, each: Field, zone: str, columns: Columns) -> pa
         return _instants(values, each.column, zone, columns)
     if each.kind == "id64":
         array, rows = cast_ids(values)
+    elif each.kind == "date":
+        array, rows = _years_1_to_9999(*cast_or_find(values, COLUMN_TYPES[each.kind]))
     else:
-        array, rows = cast_or_find(values, COLUMN_TYPES[each.kind])
-    if each.kind == "date":
-        array, rows = _years_1_to_9999(array, rows)
+        array, rows = cast_decimals(values)
     columns.refuse(rows, CAUSES[each.kind][0], f"{each.column} {CAUSES[each.kind][1]}")
     return array
 
@@ -113,14 +115,25 @@ def _instants(values: pa.Array, column: str, zone: str, columns: Columns) -> pa.
 
 def cast_ids(values: pa.Array) -> tuple[pa.Array, list[int]]:
     """Ids as numbers, and the rows that hold none. Arrow would also read `0x1f`; an id is digits."""
-    if values.type == pa.int64():
-        return values, []
-    plain = pc.match_substring_regex(values, DIGITS)
+    return (values, []) if values.type == pa.int64() else _cast_plain(values, pa.int64(), DIGITS)
+
+
+def cast_decimals(values: pa.Array) -> tuple[pa.Array, list[int]]:
+    """Decimal strings as they are, and the rows that hold none or more than 38 digits with 9 after the point.
+
+    Arrow's cast refuses what would lose digits, except with an exponent: it reads `1E-48` as 0. Xledger writes none
+    (fact sheet 1.6), so an exponent is refused. A plus sign and a bare point (`+5`, `.5`, `5.`) are exact and taken.
+    """
+    return _cast_plain(values, MONEY, NO_EXPONENT)
+
+
+def _cast_plain(values: pa.Array, target: pa.DataType, pattern: str) -> tuple[pa.Array, list[int]]:
+    plain = pc.match_substring_regex(values, pattern)
     odd: list[int] = []
     if pc.all(plain).as_py() is False:
         odd = pc.indices_nonzero(pc.invert(plain)).to_pylist()
         values = pc.if_else(plain, values, pa.scalar(None, values.type))
-    array, rows = cast_or_find(values, pa.int64())
+    array, rows = cast_or_find(values, target)
     return array, sorted({*rows, *odd})
 
 
@@ -137,9 +150,8 @@ def _years_1_to_9999(array: pa.Array, rows: list[int]) -> tuple[pa.Array, list[i
 def cast_or_find(values: pa.Array, target: pa.DataType) -> tuple[pa.Array, list[int]]:
     """The cast column, and the rows that could not be cast, which are null in it.
 
-    Arrow's cast is exact: it refuses what would lose digits and never rounds. It takes a sign, an exponent and a bare
-    point (`+5`, `1e3`, `.5`), which are exact too. It does not say which value it refused, so the column is halved
-    until the bad ones stand alone: cheap for one bad value in ten thousand.
+    Arrow does not say which value it refused, so the column is halved until the bad ones stand alone: cheap for one
+    bad value in ten thousand.
     """
     try:
         return values.cast(target), []

@@ -13,6 +13,7 @@ import pyarrow.json as pj
 
 from postroad.connectors.xledger.answers import key_of
 from postroad.connectors.xledger.columns import Bad
+from postroad.connectors.xledger.halves import decoded
 from postroad.connectors.xledger.sieve import sift
 from postroad.records import key_text
 
@@ -52,7 +53,7 @@ class Edges:
 
 def edges_of(body: bytes, alias: str) -> bytes:
     """The bytes of the edges under an alias; `null` where there are none."""
-    connection = _BODY.decode(body).data.get(alias)
+    connection = decoded(_BODY, body).data.get(alias)
     return bytes(connection.edges) if connection is not None else b"null"
 
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from postroad.connectors.xledger.halves import decoded
 from postroad.errors import AuthError, RemoteError, ThrottledError, TransientError
 from postroad.sdk.http import http_date
 
@@ -85,7 +86,7 @@ def classifier(zone: str, clock: Callable[[], float]) -> Callable[[int, Mapping[
 
     def classify(status: int, headers: Mapping[str, str], body: bytes) -> Exception | None:
         try:
-            answer = _DECODER.decode(body)
+            answer = decoded(_DECODER, body)
         except (msgspec.MsgspecError, RecursionError):
             return GarbledError("the answer is no GraphQL: maintenance, or a wrong url") if status < 300 else None
         if answer.errors:

@@ -16,6 +16,7 @@ from postroad.connectors.xledger.columns import convert, node_type
 from postroad.connectors.xledger.deltas import with_current, with_rows
 from postroad.connectors.xledger.edges import edges_of, joined, read_edges, texts_of
 from postroad.connectors.xledger.entities import Declaration, find
+from postroad.connectors.xledger.halves import decoded
 from postroad.connectors.xledger.rows import Draft
 from postroad.errors import StateError
 from postroad.records import CHANGED_AT, UPSERT, Payload, Rows
@@ -59,7 +60,7 @@ def _walked(body: bytes, declaration: Declaration, zone: str) -> Rows:
 
 def _looked_up(body: bytes, declaration: Declaration, zone: str) -> Rows:
     """A page of changes and, beside it, the rows that were looked up by id."""
-    envelope = _ENVELOPE.decode(body)
+    envelope = decoded(_ENVELOPE, body)
     name = declaration.name
     rows = joined(text for raw in envelope.rows for text in texts_of(edges_of(bytes(raw), name)))
     return with_rows(edges_of(bytes(envelope.deltas), name), rows, declaration, zone)

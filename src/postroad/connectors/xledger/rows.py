@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from postroad.connectors.xledger.columns import Bad, Columns
 from postroad.connectors.xledger.edges import Edges, edge_key
 from postroad.connectors.xledger.entities import Declaration
+from postroad.connectors.xledger.halves import unmarked
 from postroad.records import AMBIGUOUS, CHANGED_AT, OP, Refusal, Rows
 
 UNREADABLE = Bad("unreadable_key", "the row has no readable dbId, so nobody can say which record it is")
@@ -62,5 +63,5 @@ class Draft:
         texts = self.edges.texts() if bad else []
         for row, why in sorted(bad.items()):
             key = None if why is UNREADABLE else edge_key(texts[row])
-            text = bytes(raw.get(row, texts[row])).decode(errors="replace")
+            text = unmarked(bytes(raw.get(row, texts[row]))).decode(errors="replace")
             yield Refusal(row, key, why.cause, why.sentence, text)

@@ -67,7 +67,9 @@ def operation(query: str, name: str | None, variables: dict[str, Any], current: 
     """The operation that a request asks for; a RefusedError that says why it cannot be answered."""
     found = _valid(query, current)
     if isinstance(found, RefusedError):
-        raise found
+        raise RefusedError(
+            str(found), found.code, **found.extensions
+        )  # a new one: the kept one would grow with each raise
     node = get_operation_ast(found, name)
     if node is None:
         raise RefusedError("The document has no such operation." if name else "The document has several operations.")

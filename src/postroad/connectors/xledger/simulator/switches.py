@@ -6,7 +6,7 @@ No default below is a claim about the remote system; where a fact exists, its se
 from __future__ import annotations
 
 import typing
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 OwnerSet = Literal["CURRENT", "UPPER", "LOWER", "MINE", "ALL"]
@@ -62,6 +62,3 @@ def _fits(kind: Any, value: object) -> bool:
     if kind is float:
         return type(value) in (int, float)
     return type(value) in (typing.get_args(kind) or (kind,))
-
-
-SWITCH_NAMES = tuple(item.name for item in fields(Switches))
