@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
 
+from postroad.errors import DatabaseError
 from postroad.tracking.runs import LEASE
 
 BEAT = LEASE / 4 / 1e6
@@ -52,4 +53,6 @@ class Heart:
             with self._lock:
                 kept = list(self._kept.values())
             for renew in kept:
-                renew()
+                # A database that does not answer now may at the next beat; the lease has room for three of them.
+                with suppress(DatabaseError):
+                    renew()

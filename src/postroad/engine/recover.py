@@ -8,6 +8,7 @@ differs.
 from __future__ import annotations
 
 from postroad.engine.bench import Bench
+from postroad.errors import ConfigError
 from postroad.records import Feed
 
 REASON = "the tracking database was lost or restored"
@@ -22,6 +23,19 @@ def reconcile(bench: Bench) -> None:
         names = [entity.name for entity in feed.entities]
         bench.reporter.say(f"{bench.connection}.{feed.name}: {REASON}; a full refresh of {', '.join(names)} is due")
         _drop_cursors(bench, feed, names, highest)
+
+
+def require_agreement(bench: Bench) -> None:
+    """ConfigError unless tracking knows every payload that the lake holds: old books would publish an old state."""
+    for feed in bench.feeds:
+        if _highest(bench, feed) > bench.tracking.feeds.last_number(bench.connection, feed.name):
+            raise ConfigError(f"{bench.connection}: {REASON}; `postroad run` mends that, then call this again")
+
+
+def is_behind(bench: Bench) -> bool:
+    """Whether the lake holds payloads that tracking does not know."""
+    known = bench.tracking.feeds.last_number
+    return any(_highest(bench, feed) > known(bench.connection, feed.name) for feed in bench.feeds)
 
 
 def _highest(bench: Bench, feed: Feed) -> int:

@@ -15,10 +15,9 @@ from functools import partial
 from postroad.engine.bench import Bench
 from postroad.engine.land import poll
 from postroad.engine.normalise import publish
-from postroad.engine.recover import reconcile
+from postroad.engine.recover import REASON, is_behind, reconcile, require_agreement
 from postroad.engine.walk import finish, may_close, walk, wanted
 from postroad.errors import BusyError, ConfigError, LostClaimError, PostroadError, ThrottledError, WaitingError
-from postroad.lake.lake import FENCE
 from postroad.records import Feed
 from postroad.tracking.runs import Claim
 
@@ -68,26 +67,30 @@ class Runner:
 
     def replay(self, entity: str) -> list[Outcome]:
         """Close the last closed snapshot of an entity again, from landing, without the network (sequence 7)."""
+        self._require_whole_books(entity)
         walks = self.bench.tracking.walks
         source = walks.closed(self.bench.connection, entity)
         if source is None:
             raise ConfigError(f"{self.bench.connection}.{entity} has no closed snapshot to replay; run it first")
+        require_agreement(self.bench)
 
         def work(claim: Claim) -> None:
-            floor = self.bench.dataset(entity).changes.action(FENCE) or 0
-            finish(self.bench, claim, walks.begin_replay(claim, source, self.bench.tracking.leases.version(floor)))
+            version = self.bench.tracking.leases.version(self.bench.dataset(entity).fence())
+            finish(self.bench, claim, walks.begin_replay(claim, source, version))
 
         self._under_claim(self.bench.walk_feed(entity), work)
         return self.outcomes
 
     def retry_parked(self, entity: str) -> list[Outcome]:
         """Compare a parked close anew with all that landed since and let it pass its guards (sequence 6)."""
+        self._require_whole_books(entity)
         walks = self.bench.tracking.walks
         parked = walks.parked(self.bench.connection, entity)
         if parked is None:
             raise ConfigError(f"{self.bench.connection}.{entity} has no parked close; `postroad status` shows them")
         if walks.open(self.bench.connection, entity) is not None:
             raise ConfigError(f"{self.bench.connection}.{entity}: a newer walk is open and will replace it; run that")
+        require_agreement(self.bench)
 
         def work(claim: Claim) -> None:
             walks.allow(parked["id"])
@@ -95,6 +98,11 @@ class Runner:
 
         self._under_claim(self.bench.walk_feed(entity), work)
         return self.outcomes
+
+    def _require_whole_books(self, entity: str) -> None:
+        """Books that lack what the lake holds would let a replay take back what landed after they were backed up."""
+        if is_behind(self.bench):
+            raise ConfigError(f"{REASON}: run {self.bench.connection}.{entity} first, which compares everything anew")
 
     def _sync(self, claim: Claim, feed: Feed, entities: Sequence[str]) -> None:
         reconcile(self.bench)

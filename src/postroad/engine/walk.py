@@ -10,7 +10,6 @@ from postroad.engine.close import close
 from postroad.engine.land import Fetch, LimitReached
 from postroad.engine.stage import BesideFetching, Stager
 from postroad.errors import CursorExpiredError
-from postroad.lake.lake import FENCE
 from postroad.tracking.runs import Claim
 
 
@@ -78,8 +77,8 @@ def _begin(bench: Bench, claim: Claim, entity: str) -> Mapping[str, Any]:
     forecast = bench.source.forecast(bench.walk_feed(entity))
     if forecast:
         bench.reporter.say(f"{claim.connection}.{entity}: {forecast}")
-    floor = bench.dataset(entity).changes.action(FENCE) or 0
-    return bench.tracking.walks.begin(claim, entity, bench.tracking.leases.version(floor))
+    version = bench.tracking.leases.version(bench.dataset(entity).fence())
+    return bench.tracking.walks.begin(claim, entity, version)
 
 
 def _forget(bench: Bench, entity: str, error: CursorExpiredError) -> None:

@@ -17,8 +17,6 @@ from postroad.lake.streams import Stream
 from postroad.records import Entity, stored_schema
 from postroad.telemetry import Watcher, unwatched
 
-__all__ = ["CHANGES", "FEED", "FENCE", "Dataset", "Hand", "Lake", "in_key_order"]
-
 FEED = "feed:"  # the action that says which payload of a feed was applied last
 CHANGES = "changes"  # the action of a table that says which version of `changes` it shows
 
@@ -66,10 +64,18 @@ class Dataset:
         """The last payload of a feed that `changes` holds; None if it never held one."""
         return self.changes.action(FEED + feed)
 
+    def newest_version(self) -> int:
+        """The highest version of either table; 0 before the first commit."""
+        return max(self.changes.action(FENCE) or 0, self.table.action(FENCE) or 0)
+
     def first_load(self, feeds: Sequence[str]) -> bool:
         """Whether `changes` never took anything in: no feed has a position in its log (sequence 1)."""
         found = self.changes.actions([FEED + feed for feed in feeds])
         return all(position is None for position in found.values())
+
+    def fence(self) -> int:
+        """The highest version that either table ever took; 0 for none."""
+        return max(self.changes.action(FENCE) or 0, self.table.action(FENCE) or 0)
 
     def rows(self) -> int:
         """How many rows the table has."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from postroad.errors import LostClaimError
 from postroad.store.database import Database
 from postroad.store.rows import Row, first
 from postroad.store.schema import entities, walks
@@ -62,7 +63,7 @@ class Walks:
         """Park a close whole; a person decides."""
         with self._database.write(Point.CLOSE_PARKED) as db:
             values = {"status": "parked", "reason": reason, "ended_at": self._database.now(db)}
-            db.execute(update(walks).where(walks.c.id == walk).values(**values))
+            _end(db, walk, values)
 
     def allow(self, walk: int) -> None:
         """Open a parked close again and let it pass its guards."""
@@ -76,9 +77,12 @@ class Walks:
             db.execute(update(walks).where(walks.c.id == walk).values(**values))
 
     def close(self, db: Connection, walk: Row) -> None:
-        """Within the closing transaction: the walk is closed, parked ones before it superseded, its debt paid."""
+        """Within the closing transaction: the walk is closed, parked ones before it superseded, its debt paid.
+
+        Raises LostClaimError if somebody abandoned the walk meanwhile (sequence 19): then it stays abandoned.
+        """
         now = self._database.now(db)
-        db.execute(update(walks).where(walks.c.id == walk["id"]).values(status="closed", ended_at=now))
+        _end(db, walk["id"], {"status": "closed", "ended_at": now})
         scope = of_scope(walk["connection"], walk["entity"], walk["scope"])
         parked = scope & (walks.c.status == "parked") & (walks.c.id < walk["id"])
         db.execute(update(walks).where(parked).values(status="discarded", reason="superseded"))
@@ -100,3 +104,9 @@ class Walks:
         mine = {"connection": claim.connection, "feed": claim.feed, "entity": entity, "scope": scope, "run": claim.run}
         values = {"version": version, "status": "open", "begun_at": self._database.now(db), **mine, **more}
         return the_row(db.execute(insert(walks).values(**values).returning(walks)))
+
+
+def _end(db: Connection, walk: int, values: dict[str, Any]) -> None:
+    done = db.execute(update(walks).where((walks.c.id == walk) & (walks.c.status == "open")).values(**values))
+    if done.rowcount != 1:
+        raise LostClaimError(f"walk {walk} was abandoned by somebody else while it was being closed")
