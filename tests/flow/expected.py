@@ -1,0 +1,115 @@
+"""What the tables must hold, from the simulator's rows alone: a second converter, written from the fact sheet.
+
+Slow, one value at a time, with nothing of the product: Decimal, date, and zoneinfo for Oslo's local times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+
+OSLO = ZoneInfo("Europe/Oslo")
+MOMENT = pa.timestamp("us", "UTC")
+DECIMAL = pa.decimal128(38, 9)
+
+FIELDS: dict[str, pa.DataType] = {
+    "dbId": pa.int64(),
+    "createdAt": MOMENT,
+    "modifiedAt": MOMENT,
+    "assignmentDate": pa.date32(),
+    "workingHours": DECIMAL,
+    "isHeaderApproved": pa.bool_(),
+    "headerApprovedAt": MOMENT,
+    "hourlyRevenueCurrency": DECIMAL,
+    "owner.dbId": pa.int64(),
+    "owner.description": pa.string(),
+    "owner.ownerCode": pa.int64(),
+    "employee.dbId": pa.int64(),
+    "employee.description": pa.string(),
+    "employee.code": pa.string(),
+    "activity.code": pa.string(),
+    "activity.description": pa.string(),
+    "timeType.code": pa.string(),
+    "timeType.description": pa.string(),
+    "project.dbId": pa.int64(),
+    "project.description": pa.string(),
+    "project.code": pa.string(),
+    "timesheetStatus.name": pa.string(),
+}
+COLUMNS = {path.replace(".", "_"): kind for path, kind in FIELDS.items()}
+RESERVED = {
+    "_changed_at": MOMENT,
+    "_ambiguous": pa.map_(pa.string(), pa.string()),
+    "_version": pa.int64(),
+    "_run": pa.string(),
+}
+TABLE_TYPES = {**COLUMNS, **RESERVED}
+CHANGES_TYPES = {**COLUMNS, "_op": pa.string(), **RESERVED}
+
+
+class UnreadableError(ValueError):
+    """This row holds a value that its column cannot hold."""
+
+
+def converted(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The business columns and `_ambiguous` of one node."""
+    row: dict[str, Any] = {}
+    ambiguous: list[tuple[str, str]] = []
+    for path, kind in FIELDS.items():
+        column = path.replace(".", "_")
+        value = _leaf(node, path)
+        row[column] = None if value is None else _value(value, kind)
+        if kind == MOMENT and value is not None and _twice(datetime.fromisoformat(value)):
+            ambiguous.append((column, value))
+    row["_ambiguous"] = ambiguous or None
+    return row
+
+
+def _leaf(node: Mapping[str, Any], path: str) -> Any:
+    """The value at the end of a path; a reference to nothing is null or has dbId 0."""
+    head, _, tail = path.partition(".")
+    if not tail:
+        return node[head]
+    reference = node[head]
+    return None if reference is None or reference.get("dbId") == 0 else reference[tail]
+
+
+def _value(value: Any, kind: pa.DataType) -> Any:
+    try:
+        if kind == MOMENT:
+            return _instant(datetime.fromisoformat(value))
+        if kind == DECIMAL:
+            return _decimal(value)
+        if kind == pa.date32():
+            return date.fromisoformat(value)
+    except (ArithmeticError, ValueError) as error:
+        raise UnreadableError(f"{value!r} is no {kind}") from error
+    return int(value) if kind == pa.int64() else value
+
+
+def _decimal(text: str) -> Decimal:
+    number = Decimal(text)
+    if number != number.quantize(Decimal("1e-9")) if abs(number) < Decimal("1e18") else True:
+        raise ValueError(text)
+    return number
+
+
+def _offsets(local: datetime) -> tuple[Any, Any]:
+    return tuple(local.replace(tzinfo=OSLO, fold=fold).utcoffset() for fold in (0, 1))  # type: ignore[return-value]
+
+
+def _twice(local: datetime) -> bool:
+    before, after = _offsets(local)
+    return bool(before > after)
+
+
+def _instant(local: datetime) -> datetime:
+    before, after = _offsets(local)
+    if before < after:
+        raise ValueError(f"{local} was skipped by the clocks")
+    return local.replace(tzinfo=OSLO, fold=0).astimezone(UTC)
