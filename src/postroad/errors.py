@@ -8,6 +8,7 @@ PostroadError
 │   ├── AuthError            pause the connection, tell someone
 │   ├── CursorExpiredError   forget these entities' positions and refresh them fully
 │   └── EntitiesFailedError  some entities of a feed failed; the others are complete
+├── DatabaseError        the project's database did not answer: the same call again, later
 └── StateError           a second writer, a lost claim or a bug: stop, change nothing
     ├── LostClaimError       our claim ended while we worked: drop the work, a newer holder has it
     ├── BusyError            somebody else holds the claim or lease: come back after `until`
@@ -87,6 +88,10 @@ class EntitiesFailedError(RemoteError):
     def __init__(self, causes: Mapping[str, Exception]) -> None:
         self.causes = dict(causes)
         super().__init__("; ".join(f"{name}: {cause}" for name, cause in self.causes.items()))
+
+
+class DatabaseError(PostroadError):
+    """The project's database did not answer; nothing was written and the same call may be made again."""
 
 
 class StateError(PostroadError):

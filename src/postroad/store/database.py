@@ -13,8 +13,9 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
-from postroad.errors import StateError
+from postroad.errors import DatabaseError, StateError
 from postroad.store import migrations
 from postroad.telemetry import Point, Watcher, unwatched
 
@@ -42,7 +43,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent look at the database; writes nothing."""
-        with self._engine.connect() as connection:
+        with _named_errors(), self._engine.connect() as connection:
             if self.sqlite:
                 connection.exec_driver_sql("BEGIN")
             yield connection
@@ -51,7 +52,7 @@ class Database:
     @contextmanager
     def write(self, point: Point) -> Iterator[Connection]:
         """One write transaction, rolled back on any error; passes `point` once it is durable."""
-        with self._engine.connect() as connection:
+        with _named_errors(), self._engine.connect() as connection:
             if self.sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
@@ -72,6 +73,14 @@ class Database:
     def close(self) -> None:
         """Give back all connections."""
         self._engine.dispose()
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise DatabaseError(f"the project's database did not answer: {error.orig}") from error
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:

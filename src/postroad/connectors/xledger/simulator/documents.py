@@ -65,7 +65,7 @@ def schema(current: bool) -> GraphQLSchema:
 
 def operation(query: str, name: str | None, variables: dict[str, Any], current: bool) -> Operation:
     """The operation that a request asks for; a RefusedError that says why it cannot be answered."""
-    found = _valid(query, current)
+    found = valid(query, current)
     if isinstance(found, RefusedError):
         raise RefusedError(
             str(found), found.code, **found.extensions
@@ -128,7 +128,8 @@ def _all_fields(name: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _valid(query: str, current: bool) -> DocumentNode | RefusedError:
+def valid(query: str, current: bool) -> DocumentNode | RefusedError:
+    """The parsed document, or why the schema does not allow it."""
     try:
         document = parse(query)
     except GraphQLError as mistake:
