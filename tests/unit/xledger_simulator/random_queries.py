@@ -7,9 +7,10 @@ import operator
 import random
 from typing import Any
 
-from graphql import GraphQLObjectType, GraphQLSchema, execute_sync, get_named_type, parse, validate
+from graphql import DocumentNode, GraphQLObjectType, GraphQLSchema, execute_sync, get_named_type
 
 from postroad.connectors.xledger.simulator.company import DERIVED, REFERENCES, STORED
+from postroad.connectors.xledger.simulator.documents import valid
 from postroad.connectors.xledger.simulator.filters import OWNER_SETS
 from postroad.connectors.xledger.simulator.pages import local_time
 from postroad.connectors.xledger.simulator.store import Store
@@ -27,7 +28,7 @@ class Writer:
         self.variables: dict[str, Any] = {}
 
     def document(self) -> str:
-        roots = [self._root(number) for number in range(self.draw.randint(1, 3))]
+        roots = [self._root(number) for number in range(self.draw.randint(1, 2))]
         head = f"query Q({', '.join(self.declared)})" if self.declared else "query Q"
         return f"{head} {{ {' '.join(roots)} }} {' '.join(self.fragments)}"
 
@@ -97,7 +98,7 @@ class Writer:
     def _selection(self, kind: GraphQLObjectType, depth: int) -> str:
         draw = self.draw
         names = [*kind.fields, "__typename"]
-        parts = [self._field(kind, name, depth) for name in draw.sample(names, draw.randint(1, min(len(names), 8)))]
+        parts = [self._field(kind, name, depth) for name in draw.sample(names, draw.randint(1, min(len(names), 6)))]
         if draw.random() < 0.15:
             parts.append(f"... on {kind.name}{self._directive()} {self._selection(kind, depth - 1)}")
         if draw.random() < 0.1:
@@ -136,7 +137,7 @@ def random_document(seed: int, schema: GraphQLSchema, store: Store) -> tuple[str
     while True:
         writer = Writer(draw, schema, store)
         document = writer.document()
-        if not validate(schema, parse(document)):
+        if isinstance(valid(document, current=True), DocumentNode):
             return document, writer.variables
 
 
@@ -150,7 +151,9 @@ class Reference:
 
     def answer(self, document: str, variables: dict[str, Any]) -> str:
         root = {"timesheets": self._timesheets, "timesheet_deltas": self._deltas, "entities": self._entities}
-        result = execute_sync(self.schema, parse(document), root, variable_values=variables)
+        parsed = valid(document, current=True)
+        assert isinstance(parsed, DocumentNode)
+        result = execute_sync(self.schema, parsed, root, variable_values=variables)
         assert result.errors is None, result.errors
         return json.dumps(result.data, ensure_ascii=False)
 

@@ -12,7 +12,7 @@ from tests.unit.xledger_simulator.random_queries import Reference, random_docume
 
 @pytest.fixture(scope="module")
 def simulator() -> XledgerSimulator:
-    simulator = XledgerSimulator(seed=7, timesheets=300, expired_when="gap")
+    simulator = XledgerSimulator(seed=7, timesheets=150, expired_when="gap")
     simulator.mutate(20)
     simulator.add(5)
     simulator.rename_project(simulator._store.catalog["project"][3]["dbId"], 'Ny "ö" etapp')
