@@ -59,11 +59,14 @@ class Remote:
         self.tenant: int | None = 77
         self.asked: list[Json] = []
         self.slept: list[float] = []
-        self.budget = MemoryBudget(lambda: self.now.timestamp())
+        self.budget = MemoryBudget(self.clock)
+
+    def clock(self) -> float:
+        return self.now.timestamp()
 
     def source(self, **settings: Any) -> XledgerSource:
         made = XledgerSettings(**{"url": "http://remote.test/graphql", "token": TOKEN, "burst": 10_000, **settings})
-        tools = Tools(self.budget, lambda: self.now.timestamp(), self.slept.append)
+        tools = Tools(self.budget, self.clock, self.slept.append)
         return XledgerSource(made, tools, entities=(SMALL, PROJECTS), transport=httpx.MockTransport(self.handle))
 
     def add_change(self, root: str, key: int, kind: str = "UPDATED", current: Json | None = None) -> None:

@@ -92,7 +92,7 @@ def classifier(zone: str, clock: Callable[[], float]) -> Callable[[int, Mapping[
         if answer.errors:
             date = http_date(headers.get("date", "")) or datetime.fromtimestamp(clock(), UTC)
             return _error(answer.errors, zone, date)
-        if status < 300 and answer.data == b"null":
+        if status < 300 and bytes(answer.data) == b"null":
             return QueryError("the answer holds neither data nor errors")
         return None
 

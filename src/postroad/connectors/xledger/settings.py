@@ -20,18 +20,23 @@ class XledgerSettings(BaseModel):
     )
     token: Secret = Field(description="The API token, such as secret://XLEDGER_TOKEN.")
     owner_set: Literal["CURRENT", "UPPER", "LOWER", "MINE", "ALL"] = Field(
-        "MINE", description="Whose records are read; the walk, the changes and the look-ups all ask for the same."
+        default="MINE",
+        description="Whose records are read; the walk, the changes and the look-ups all ask for the same.",
     )
     object_status: Literal["ALL", "OPEN", "CLOSED"] = Field(
-        "ALL", description="Which records are read: all, or only open or closed ones."
+        default="ALL", description="Which records are read: all, or only open or closed ones."
     )
-    time_zone: str = Field("Europe/Oslo", description="The zone of the local times that Xledger sends.")
-    page_size: int = Field(10_000, ge=1, le=10_000, description="Rows per call; Xledger allows 10,000.")
-    tenant_check: bool = Field(True, description="Ask whose token it is, and refresh fully when that is somebody else.")
-    ids_per_query: int = Field(500, ge=1, le=10_000, description="Ids per call when rows must be looked up one by one.")
-    burst: int = Field(18, ge=1, description="Calls that we allow ourselves in 5 seconds; Xledger allows 20.")
-    calls_per_month: int | None = Field(None, ge=1, description="Stop for the month after so many calls.")
-    timeout: float = Field(60.0, gt=0, description="Seconds to wait for an answer.")
+    time_zone: str = Field(default="Europe/Oslo", description="The zone of the local times that Xledger sends.")
+    page_size: int = Field(default=10_000, ge=1, le=10_000, description="Rows per call; Xledger allows 10,000.")
+    tenant_check: bool = Field(
+        default=True, description="Ask whose token it is, and refresh fully when that is somebody else."
+    )
+    ids_per_query: int = Field(
+        default=500, ge=1, le=10_000, description="Ids per call when rows must be looked up one by one."
+    )
+    burst: int = Field(default=18, ge=1, description="Calls that we allow ourselves in 5 seconds; Xledger allows 20.")
+    calls_per_month: int | None = Field(default=None, ge=1, description="Stop for the month after so many calls.")
+    timeout: float = Field(default=60.0, gt=0, description="Seconds to wait for an answer.")
 
     @field_validator("time_zone")
     @classmethod
