@@ -9,17 +9,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from postroad.lake import Dataset, Lake
+from postroad.lake.names import STAGED
 from postroad.tracking import Tracking
 
 
 def missing(tracking: Tracking, lake: Lake) -> list[str]:
     """Listed files that are gone, by their paths in the lake."""
-    return [path for path in _listed(tracking) if not lake.disk.path(path).exists()]
+    return [path for path in _listed(tracking) if not any(lake.disk.path(name).exists() for name in _names(path))]
 
 
 def litter(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list[str]:
     """Files below `landing`, `rejected`, `changes` and `tables` that nothing refers to."""
-    known = set(_listed(tracking))
+    known = {name for path in _listed(tracking) for name in _names(path)}
     for dataset in datasets:
         for log in (dataset.changes, dataset.table):
             known |= {f"{log.folder}/{path}" for path in log.ever_named()}
@@ -32,6 +33,11 @@ def litter(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list[
 def _listed(tracking: Tracking) -> list[str]:
     named = [row["path"] for row in tracking.files.listed()]
     return [*tracking.feeds.landed_paths(), *tracking.rejections.files(), *named]
+
+
+def _names(path: str) -> tuple[str, str]:
+    """A listed file lies under its path or, if its close was killed after moving it, under its final name."""
+    return path, path.replace(f"/{STAGED}/", "/")
 
 
 def _files(folder: Path) -> list[Path]:
