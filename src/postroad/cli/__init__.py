@@ -34,6 +34,9 @@ def main() -> None:
     except PostroadError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
+    except OSError as error:  # a full disk, a folder without rights
+        print(f"{error}; nothing durable was lost, the next run goes on from here", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; the next run goes on from here", file=sys.stderr)
         sys.exit(130)

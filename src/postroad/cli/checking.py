@@ -30,7 +30,8 @@ def _stored(app: App) -> Iterator[Check]:
     gone = app.datasets.missing()
     yield Check("listed files", not gone, f"{len(gone)} are gone, {gone[0]} among them" if gone else "all there")
     left = app.datasets.litter()
-    sentence = f"{len(left)} files that nothing refers to, {left[0]} among them; safe to delete" if left else "none"
+    whence = "left by attempts that died, being written by a live run, or listed in a database that was lost"
+    sentence = f"{len(left)} that nothing refers to, {left[0]} among them: {whence}" if left else "none"
     yield Check("litter", True, sentence)
 
 

@@ -93,14 +93,15 @@ def query(
     else:
         shown = [tuple(row.values()) for row in answer.slice(0, MOST).to_pylist()]
         title = f"{answer.num_rows:,} rows" + (f", the first {MOST}" if answer.num_rows > MOST else "")
-        show.table(title, answer.column_names, shown)
+        show.table(title, answer.column_names, shown, grouped=False)
 
 
 def _notes(dataset: str, due: str | None, pages: int | None, parked: str | None, rejected: dict[str, int]) -> None:
     if due:
-        print(f"{dataset}: a full refresh is due: {due}; `postroad run` does it")
+        print(f"{dataset}: a full refresh is due: {due}" + ("" if parked else "; `postroad run` does it"))
     if pages is not None:
-        print(f"{dataset}: a walk is open with {pages} pages landed; `postroad run` goes on with it")
+        landed = f"{pages} page{'' if pages == 1 else 's'} landed"
+        print(f"{dataset}: a walk is open with {landed}; `postroad run` goes on with it")
     if parked:
         print(
             f"{dataset}: a close is parked: {parked}; `postroad rejected retry {dataset} --stage guard` lets it pass,"

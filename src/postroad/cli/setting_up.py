@@ -52,6 +52,9 @@ def simulate(
     from postroad.errors import ConfigError
     from postroad.sdk.registry import load_connector
 
+    if connector in ("--help", "-h"):
+        print(context.get_help())
+        return
     found = load_connector(connector)
     if found.simulator is None:
         raise ConfigError(f"connector '{connector}' has no simulator")

@@ -14,20 +14,20 @@ from rich.table import Table
 
 from postroad.app.runs import Report
 
-console = Console(highlight=False, soft_wrap=False)
+console = Console(highlight=False, markup=False, emoji=False)  # data may look like markup
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table; numbers stand to the right."""
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, grouped: bool = True) -> None:
+    """Print a table; numbers stand to the right. Counts are grouped by thousands, ids must not be."""
     rows = [list(row) for row in rows]
     shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*map(_text, row))
+        shown.add_row(*(_text(value, grouped=grouped) for value in row))
     # A pipe has no width: nothing is folded or cut off for it.
-    (console if console.is_terminal else Console(highlight=False, width=240)).print(shown)
+    (console if console.is_terminal else Console(highlight=False, markup=False, emoji=False, width=240)).print(shown)
 
 
 def as_json(value: object) -> None:
@@ -46,9 +46,11 @@ def report(done: Report, seconds: float) -> None:
     table(f"{seconds:.1f} s, peak memory {peak_mib()} MiB", columns, rows or [("nothing new", 0, 0, 0, 0, 0, 0, 0)])
     for outcome in done.outcomes:
         if outcome.status != "succeeded":
-            until = f" until {outcome.until:%Y-%m-%d %H:%M:%S} UTC" if outcome.until else ""
+            told = outcome.until is None or "until" in (outcome.reason or "")
+            until = "" if told else f" until {outcome.until:%Y-%m-%d %H:%M:%S} UTC"
             reason = f": {outcome.reason}" if outcome.reason else ""
-            console.print(f"{outcome.connection}.{outcome.feed} {outcome.status}{until}{reason}", markup=False)
+            line = f"{outcome.connection}.{outcome.feed} {outcome.status}{until}{reason}"
+            console.print(line, soft_wrap=True)
 
 
 def report_json(done: Report, seconds: float) -> None:
@@ -82,10 +84,10 @@ def _iso(value: int | None) -> str | None:
     return None if value is None else datetime.fromtimestamp(value / 1e6, UTC).isoformat()
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, *, grouped: bool) -> str:
     if value is None:
         return ""
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return f"{value:,}" if grouped and isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _plain(value: Any) -> Any:
