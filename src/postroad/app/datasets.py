@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from postroad.catalog.litter import litter, missing
-from postroad.catalog.query import query
 from postroad.catalog.status import DatasetStatus, dataset_status
 from postroad.errors import ConfigError
 
@@ -35,6 +34,8 @@ class Datasets:
 
     def query(self, sql: str) -> pa.Table:
         """SQL over all datasets: `erp.invoices` and `erp.invoices_changes`."""
+        from postroad.catalog.query import query  # DuckDB is for this alone
+
         return query(self._app.all_datasets(), sql)
 
     def missing(self) -> list[str]:

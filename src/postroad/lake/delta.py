@@ -78,7 +78,9 @@ class DeltaLog:
         handle = self._handle()
         if handle is None:
             return []
-        return sorted(map(_member, pa.table(handle.get_add_actions()).to_pylist()), key=lambda member: member.path)
+        # Not pa.table(…), which would import pandas to see whether this is a data frame.
+        rows = pa.RecordBatchReader.from_stream(handle.get_add_actions()).read_all()
+        return sorted(map(_member, rows.to_pylist()), key=lambda member: member.path)
 
     def ever_named(self) -> set[str]:
         """Every file that the table's log names, members and former ones, which readers of older versions may need."""

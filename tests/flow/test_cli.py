@@ -1,0 +1,175 @@
+"""The command line as a person uses it: a real project folder, data over a socket."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postroad.cli import main
+from postroad.connectors.xledger.simulator import XledgerSimulator
+
+ROWS = 400
+
+
+@pytest.fixture
+def company() -> Iterator[XledgerSimulator]:
+    """A small company without call limits."""
+    with XledgerSimulator(seed=3, timesheets=ROWS, burst=None, concurrency=None) as simulator:
+        yield simulator
+
+
+class Shell:
+    """Types commands in a project's folder. In this process, because a new one costs seconds of imports."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, *words: str, code: int = 0) -> str:
+        """The output of one command, which must end with that exit code."""
+        out, told = self._type(words, code)
+        return out + told
+
+    def json(self, *words: str, code: int = 0) -> Any:
+        """The answer of one command as JSON, which must be all that stands on standard output."""
+        return json.loads(self._type([*words, "--json"], code)[0])
+
+    def _type(self, words: Sequence[str], code: int) -> tuple[str, str]:
+        self._monkeypatch.setattr(sys, "argv", ["postroad", *words])
+        out, told = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(told), pytest.raises(SystemExit) as ended:
+            main()
+        assert (ended.value.code or 0) == code, (words, ended.value.code, out.getvalue(), told.getvalue())
+        return out.getvalue(), told.getvalue()
+
+
+@pytest.fixture
+def shell(tmp_path: Path, company: XledgerSimulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """A new example project with small pages, and a shell in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XLEDGER_URL", company.url)
+    monkeypatch.setenv("XLEDGER_TOKEN", company.token)
+    typed = Shell(tmp_path, monkeypatch)
+    typed("init", ".", "--example", "xledger")
+    settings = tmp_path / "postroad.yaml"
+    settings.write_text(settings.read_text() + "    page_size: 50\n")
+    handler = signal.getsignal(signal.SIGTERM)
+    yield typed
+    signal.signal(signal.SIGTERM, handler)
+
+
+def reached(company: XledgerSimulator) -> int:
+    """How many timesheets the token's owner set reaches."""
+    return len(company.rows(owner_set="MINE"))
+
+
+def test_from_init_to_query(shell: Shell, company: XledgerSimulator) -> None:
+    """Init, check, run, status, query, runs, state: each says what is true."""
+    assert "FAILED" not in shell("check", "--connect")
+    assert shell.json("status")["datasets"][0]["state"] == "full refresh due"
+    assert shell.json("run", "--dry-run") == {"xledger.timesheets": "full refresh: first load"}
+    first = shell.json("run")
+    assert first["datasets"]["xledger.timesheets"]["new"] == reached(company)
+    assert {run["status"] for run in first["runs"]} == {"succeeded"}
+    company.mutate(5)
+    company.delete(2)
+    company.add(3)
+    second = shell.json("run", "xledger.timesheets")["datasets"]["xledger.timesheets"]
+    assert (second["changed"], second["deleted"]) == (5, 2)
+    status = shell.json("status")["datasets"][0]
+    assert (status["state"], status["rows"], status["rejected"]) == ("in step", reached(company), {})
+    counted = shell.json("query", "select count(*) as n from xledger.timesheets")
+    assert counted == [{"n": reached(company)}]
+    assert "upsert" in shell("query", "select distinct _op from xledger.timesheets_changes", "--csv")
+    assert {run["status"] for run in shell.json("runs")} == {"succeeded"}
+    assert shell.json("state", "show")["xledger.changes"]["last_payload"] == 1
+    assert shell.json("replay", "xledger.timesheets")["datasets"]["xledger.timesheets"]["changed"] == 0
+    assert "litter" in shell("check")
+
+
+def test_a_run_waits_for_credits_and_goes_on(shell: Shell, company: XledgerSimulator) -> None:
+    """Out of credits: exit code 3 and the time; `--wait` stays and finishes."""
+    company.switch(credits=4, credits_seconds=600.0)
+    waiting = shell.json("run", code=3)
+    assert {run["status"] for run in waiting["runs"]} == {"waiting"}
+    assert shell.json("runs")[0]["status"] == "waiting"
+    calls = len(company.requests)
+    assert "waits until" in shell("run", code=3)
+    assert len(company.requests) == calls, "a run that waits asks nobody"
+    assert shell.json("status")["datasets"][0]["open_walk_pages"] is not None
+
+
+def test_run_wait_stays_until_it_is_stopped(shell: Shell, company: XledgerSimulator) -> None:
+    """`run --wait`, a process of its own, sleeps the pause out; SIGTERM ends it, and its run waits on."""
+    company.switch(credits=4, credits_seconds=600.0)
+    words = [sys.executable, "-m", "postroad", "run", "--wait"]
+    process = subprocess.Popen(words, cwd=shell.folder, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert any("waiting until" in line for line in process.stderr)
+    process.terminate()
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert shell.json("runs")[0]["status"] == "waiting"
+
+
+def test_a_limit_leaves_the_walk_open(shell: Shell, company: XledgerSimulator) -> None:
+    """Nothing of an open first load shows; the next run goes on with it and asks no page twice."""
+    shell("run", "--limit", "2")
+    status = shell.json("status")["datasets"][0]
+    assert (status["state"], status["rows"], status["open_walk_pages"]) == ("walk open", 0, 2)
+    shell("run", "--full-refresh")
+    assert shell.json("status")["datasets"][0]["rows"] == reached(company)
+    asked = [request["variables"].get("after") for request in company.requests if "timesheets" in request["roots"]]
+    pages = [after for after in asked if after is not None]
+    assert len(pages) == len(set(pages))
+
+
+def test_a_parked_close_asks_a_person(shell: Shell, company: XledgerSimulator) -> None:
+    """Too many deletes park whole; retry lets them pass, after that nothing is parked."""
+    shell("run")
+    company.switch(expired_cursor="empty")
+    company.delete(150)
+    company.advance(days=4)
+    assert "max_deletes" in shell("run", code=3)
+    parked = shell.json("rejected", "list", "--stage", "guard")
+    assert parked[0]["cause"] == "close_parked"
+    assert shell.json("status")["datasets"][0]["rows"] > reached(company)
+    shell("rejected", "retry", "xledger.timesheets", "--stage", "guard")
+    assert shell.json("status")["datasets"][0]["rows"] == reached(company)
+    assert shell.json("rejected", "list") == []
+
+
+def test_mistakes_are_told_by_place(shell: Shell) -> None:
+    """Exit code 2, every mistake with file, line and column; unknown names get suggestions."""
+    (shell.folder / "flows" / "hours.yaml").write_text("sync:\n  - {from: xledgr, entities: [timesheet]}\n")
+    told = shell("run", code=2)
+    assert "flows/hours.yaml:2:12" in told
+    assert "did you mean" in told.lower()
+    (shell.folder / "flows" / "hours.yaml").write_text("sync:\n  - {from: xledger, entities: [timesheets]}\n")
+    assert "there are: xledger.timesheets" in shell("run", "xledger.hours", code=2)
+    assert "the query is wrong" in shell("query", "select nothing from nowhere", code=2)
+    assert "no closed snapshot" in shell("replay", "xledger.timesheets", code=2)
+    assert "not JSON" in shell("state", "set", "xledger.changes", "{", code=2)
+
+
+def test_the_demo_runs(tmp_path: Path) -> None:
+    """The README's first command, small."""
+    done = subprocess.run(
+        [sys.executable, "-m", "postroad", "demo", str(tmp_path / "demo"), "--timesheets", "500"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Second sync" in done.stdout
+    assert "Done in" in done.stdout
