@@ -50,6 +50,7 @@ RESERVED = {
 }
 TABLE_TYPES = {**COLUMNS, **RESERVED}
 CHANGES_TYPES = {**COLUMNS, "_op": pa.string(), **RESERVED}
+_PLAIN: dict[pa.DataType, type] = {pa.int64(): int, pa.string(): str, pa.bool_(): bool}
 
 
 class UnreadableError(ValueError):
@@ -89,6 +90,8 @@ def _value(value: Any, kind: pa.DataType) -> Any:
             return date.fromisoformat(value)
     except (ArithmeticError, ValueError) as error:
         raise UnreadableError(f"{value!r} is no {kind}") from error
+    if type(value) is not _PLAIN[kind] and not (kind == pa.int64() and str(value).isdigit()):
+        raise UnreadableError(f"{value!r} is no {kind}")
     return int(value) if kind == pa.int64() else value
 
 
