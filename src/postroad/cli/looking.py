@@ -46,6 +46,8 @@ def status(select: Select = None, project: Folder = HERE, env: Environment = Non
     ]
     show.table("datasets (times in UTC)", ("dataset", "state", "rows", "Just In", "rejected", "last poll"), rows)
     for each in found:
+        for feed, doing in each.active.items():
+            print(f"{feed}: {doing}")
         _notes(each.dataset, each.due, each.open_walk_pages, each.parked, each.rejected)
 
 
@@ -92,7 +94,8 @@ def query(
         _print_csv(answer.column_names, answer.to_pylist())
     else:
         shown = [tuple(row.values()) for row in answer.slice(0, MOST).to_pylist()]
-        title = f"{answer.num_rows:,} rows" + (f", the first {MOST}" if answer.num_rows > MOST else "")
+        title = "1 row" if answer.num_rows == 1 else f"{answer.num_rows:,} rows"
+        title += f", the first {MOST}" if answer.num_rows > MOST else ""
         show.table(title, answer.column_names, shown, grouped=False)
 
 
