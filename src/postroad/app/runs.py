@@ -24,7 +24,9 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 1 something failed, 3 partly succeeded or waiting (design section 9)."""
+        """0 all well, 1 failed, 2 a person has to edit, 3 partly succeeded or waiting (design section 9)."""
+        if any(outcome.configuration for outcome in self.outcomes):
+            return 2
         statuses = {outcome.status for outcome in self.outcomes}
         if statuses & {"failed", "busy", "lost", "cancelled"}:
             some_good = statuses & {"succeeded", "partly_succeeded"}

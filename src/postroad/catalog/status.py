@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from postroad.catalog.agreement import BOOKS_LOST, books_lost
 from postroad.lake import Dataset, Lake
 from postroad.records import Feed
 from postroad.tracking import Tracking
@@ -15,7 +16,11 @@ from postroad.tracking.runs import moment
 
 @dataclass(frozen=True)
 class DatasetStatus:
-    """One dataset: what it holds, what waits for it, and what a person should know."""
+    """One dataset: what it holds, what waits for it, and what a person should know.
+
+    `active` says of each feed that somebody works on or that waits what it does, and until when. `last_poll` is when
+    the changes were last read to their head.
+    """
 
     dataset: str
     rows: int
@@ -25,6 +30,7 @@ class DatasetStatus:
     open_walk_pages: int | None
     parked: str | None
     rejected: dict[str, int] = field(default_factory=dict)
+    active: dict[str, str] = field(default_factory=dict)
     last_poll: datetime | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -38,22 +44,45 @@ def dataset_status(
     """The status of one entity's dataset."""
     mine = [feed for feed in feeds if any(each.name == entity for each in feed.entities)]
     dataset = lake.dataset(connection, mine[0].entity(entity))
-    first_load = dataset.first_load([feed.name for feed in mine])
-    due = tracking.feeds.entity(connection, entity)["due_reason"] or ("first load" if first_load else None)
+    entry = tracking.feeds.entity(connection, entity)
+    due = _due(tracking, lake, dataset, mine) or entry["due_reason"]
     open_walk = tracking.walks.open(connection, entity)
     parked = tracking.walks.parked(connection, entity)
     counts = tracking.rejections.counts()
+    active = _active(tracking, connection, mine)
     return DatasetStatus(
         dataset=dataset.name,
         rows=dataset.rows(),
         just_in=sum(_just_in(tracking, dataset, feed) for feed in mine if feed.kind == "changes"),
-        state=_state(due, open_walk is not None, parked is not None),
+        state=_state(due, open_walk is not None, parked is not None, active),
         due=due,
         open_walk_pages=_pages(tracking, connection, open_walk),
         parked=parked["reason"] if parked else None,
         rejected={cause: count for (of, name, cause), count in counts.items() if (of, name) == (connection, entity)},
-        last_poll=_last_poll(tracking, connection, mine),
+        active=active,
+        last_poll=moment(entry["head_at"]) if entry["head_at"] else None,
     )
+
+
+def _due(tracking: Tracking, lake: Lake, dataset: Dataset, feeds: Sequence[Feed]) -> str | None:
+    if any(books_lost(tracking, lake, dataset.connection, feed) for feed in feeds):
+        return BOOKS_LOST
+    return "first load" if dataset.first_load([feed.name for feed in feeds]) else None
+
+
+def _active(tracking: Tracking, connection: str, feeds: Sequence[Feed]) -> dict[str, str]:
+    found = {feed.name: tracking.runs.active(connection, feed.name) for feed in feeds}
+    return {
+        f"{connection}.{name}": _doing(run["status"], run["wait_until"], run["reason"])
+        for name, run in found.items()
+        if run is not None
+    }
+
+
+def _doing(status: str, wait_until: int | None, reason: str | None) -> str:
+    if status != "waiting" or wait_until is None:
+        return status
+    return f"waiting until {moment(wait_until):%Y-%m-%d %H:%M:%S} UTC: {reason}"
 
 
 def _just_in(tracking: Tracking, dataset: Dataset, feed: Feed) -> int:
@@ -63,9 +92,11 @@ def _just_in(tracking: Tracking, dataset: Dataset, feed: Feed) -> int:
     return sum(dataset.entity.name in row["entities"] for row in rows)
 
 
-def _state(due: str | None, walking: bool, parked: bool) -> str:
+def _state(due: str | None, walking: bool, parked: bool, active: dict[str, str]) -> str:
     if parked:
         return "parked"
+    if any(doing.startswith("waiting") for doing in active.values()):
+        return "waiting"
     if walking:
         return "walk open"
     return "full refresh due" if due else "in step"
@@ -73,9 +104,3 @@ def _state(due: str | None, walking: bool, parked: bool) -> str:
 
 def _pages(tracking: Tracking, connection: str, walk: Any) -> int | None:
     return None if walk is None else len(tracking.feeds.payloads(connection, walk["feed"], walk=walk["id"]))
-
-
-def _last_poll(tracking: Tracking, connection: str, feeds: Sequence[Feed]) -> datetime | None:
-    moved = [tracking.feeds.moved_at(connection, feed.name) for feed in feeds if feed.kind == "changes"]
-    known = [at for at in moved if at is not None]
-    return moment(max(known)) if known else None

@@ -11,6 +11,12 @@ from postroad.project import check_project
 from postroad.records import Check
 
 
+def litter(folder: Path, environment: str | None) -> list[str]:
+    """Every file of the lake that nothing refers to."""
+    with App.open(folder, environment) as app:
+        return app.datasets.litter()
+
+
 def steps(folder: Path, environment: str | None, *, connect: bool) -> Iterator[Check]:
     """Every step; what follows a failed one that it needs is left out."""
     ok = True
@@ -31,7 +37,9 @@ def _stored(app: App) -> Iterator[Check]:
     yield Check("listed files", not gone, f"{len(gone)} are gone, {gone[0]} among them" if gone else "all there")
     left = app.datasets.litter()
     whence = "left by attempts that died, being written by a live run, or listed in a database that was lost"
-    sentence = f"{len(left)} that nothing refers to, {left[0]} among them: {whence}" if left else "none"
+    sentence = (
+        f"{len(left)} that nothing refers to, {left[0]} among them: {whence}; `--litter` lists them" if left else "none"
+    )
     yield Check("litter", True, sentence)
 
 

@@ -13,6 +13,8 @@ Passed = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option
 Example = Annotated[str | None, typer.Option("--example", help="A connector whose example project is written.")]
 Connect = Annotated[bool, typer.Option("--connect", help="Also try every connection, step by step.")]
 
+Litter = Annotated[bool, typer.Option("--litter", help="Only list every file of the lake that nothing refers to.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -30,10 +32,20 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")], exa
         print(f"wrote {path}")
 
 
-def check(connect: Connect = False, project: Folder = HERE, env: Environment = None, json: Json = False) -> None:
+def check(
+    connect: Connect = False,
+    litter: Litter = False,
+    project: Folder = HERE,
+    env: Environment = None,
+    json: Json = False,
+) -> None:
     """Read the project, resolve its secrets, look for lost and unlisted files; all mistakes at once."""
     from postroad.cli import checking, show
 
+    if litter:
+        paths = checking.litter(project, env)
+        show.as_json(paths) if json else print("\n".join(paths))
+        return
     steps = list(checking.steps(project, env, connect=connect))
     if json:
         show.as_json([vars(step) for step in steps])

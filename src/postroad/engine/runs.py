@@ -15,7 +15,7 @@ from functools import partial
 from postroad.engine.bench import Bench
 from postroad.engine.land import poll
 from postroad.engine.normalise import publish
-from postroad.engine.recover import REASON, is_behind, reconcile, require_agreement
+from postroad.engine.recover import reconcile, require_agreement
 from postroad.engine.walk import finish, may_close, walk, wanted
 from postroad.errors import BusyError, ConfigError, LostClaimError, PostroadError, ThrottledError, WaitingError
 from postroad.records import Feed
@@ -34,7 +34,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the run of one feed ended. `until` is set while it waits."""
+    """How the run of one feed ended. `until` is set while it waits; `configuration` says that a person has to edit."""
 
     run: str
     connection: str
@@ -42,6 +42,7 @@ class Outcome:
     status: str
     reason: str | None = None
     until: datetime | None = None
+    configuration: bool = False
 
 
 class Runner:
@@ -67,12 +68,11 @@ class Runner:
 
     def replay(self, entity: str) -> list[Outcome]:
         """Close the last closed snapshot of an entity again, from landing, without the network (sequence 7)."""
-        self._require_whole_books(entity)
+        require_agreement(self.bench)
         walks = self.bench.tracking.walks
         source = walks.closed(self.bench.connection, entity)
         if source is None:
             raise ConfigError(f"{self.bench.connection}.{entity} has no closed snapshot to replay; run it first")
-        require_agreement(self.bench)
 
         def work(claim: Claim) -> None:
             version = self.bench.tracking.leases.version(self.bench.dataset(entity).fence())
@@ -83,14 +83,13 @@ class Runner:
 
     def retry_parked(self, entity: str) -> list[Outcome]:
         """Compare a parked close anew with all that landed since and let it pass its guards (sequence 6)."""
-        self._require_whole_books(entity)
+        require_agreement(self.bench)
         walks = self.bench.tracking.walks
         parked = walks.parked(self.bench.connection, entity)
         if parked is None:
             raise ConfigError(f"{self.bench.connection}.{entity} has no parked close; `postroad status` shows them")
         if walks.open(self.bench.connection, entity) is not None:
             raise ConfigError(f"{self.bench.connection}.{entity}: a newer walk is open and will replace it; run that")
-        require_agreement(self.bench)
 
         def work(claim: Claim) -> None:
             walks.allow(parked["id"])
@@ -98,11 +97,6 @@ class Runner:
 
         self._under_claim(self.bench.walk_feed(entity), work)
         return self.outcomes
-
-    def _require_whole_books(self, entity: str) -> None:
-        """Books that lack what the lake holds would let a replay take back what landed after they were backed up."""
-        if is_behind(self.bench):
-            raise ConfigError(f"{REASON}: run {self.bench.connection}.{entity} first, which compares everything anew")
 
     def _sync(self, claim: Claim, feed: Feed, entities: Sequence[str]) -> None:
         reconcile(self.bench)
@@ -168,7 +162,7 @@ class Runner:
             self._end(claim, feed, "cancelled", "stopped by a person or a signal")
             raise
         except Exception as error:
-            self._end(claim, feed, "failed", str(error) or type(error).__name__)
+            self._end(claim, feed, "failed", str(error) or type(error).__name__, isinstance(error, ConfigError))
             if not isinstance(error, PostroadError):
                 raise
         else:
@@ -182,9 +176,11 @@ class Runner:
         refused = sum(count.rejected + count.parked for count in self.bench.counts.values())
         return ("partly_succeeded", f"{refused} rejected or parked") if refused else ("succeeded", None)
 
-    def _end(self, claim: Claim, feed: Feed, status: str, reason: str | None) -> None:
+    def _end(self, claim: Claim, feed: Feed, status: str, reason: str | None, configuration: bool = False) -> None:
         self.bench.tracking.runs.end(claim, status, self._counts(), reason)
-        self._note(claim.run, feed, status, reason)
+        self.outcomes.append(
+            Outcome(claim.run, self.bench.connection, feed.name, status, reason, configuration=configuration)
+        )
 
     def _note(self, run: str, feed: Feed, status: str, reason: str | None, until: datetime | None = None) -> None:
         self.outcomes.append(Outcome(run, self.bench.connection, feed.name, status, reason, until))

@@ -76,7 +76,7 @@ def finish(bench: Bench, claim: Claim, current: Mapping[str, Any]) -> bool:
 def _begin(bench: Bench, claim: Claim, entity: str) -> Mapping[str, Any]:
     forecast = bench.source.forecast(bench.walk_feed(entity))
     if forecast:
-        bench.reporter.say(f"{claim.connection}.{entity}: {forecast}")
+        bench.reporter.say(f"{claim.connection}.{forecast}")
     version = bench.tracking.leases.version(bench.dataset(entity).fence())
     return bench.tracking.walks.begin(claim, entity, version)
 

@@ -49,7 +49,10 @@ def _note(detail: ErrorDetails, model: type[BaseModel], node: Node, notes: Notes
         notes.mistake(target.key, code, f"{name} is not known here; keys: {one_of(keys)}", hint)
         return
     if code == "missing-key":
-        notes.mistake(target.key, code, f"{name} is missing")
+        # A key beside it that is nearly this one is its misspelling.
+        beside = node.at(path[:-1]).value
+        written = difflib.get_close_matches(str(path[-1]), list(beside), 1) if isinstance(beside, dict) else []
+        notes.mistake(target.key, code, f"{name} is missing", f"is it misspelt as '{written[0]}'?" if written else "")
         return
     about_key = detail["loc"][-1:] == ("[key]",)
     spot = target.key if about_key else target.spot

@@ -48,6 +48,7 @@ entities = Table(
     Column("due_landing", BigInteger),
     Column("withheld", Boolean, nullable=False, default=False),
     Column("head_landing", BigInteger),
+    Column("head_at", BigInteger),
 )
 
 walks = Table(

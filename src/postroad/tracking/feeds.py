@@ -59,12 +59,6 @@ class Feeds:
             row = feed_row(db, connection, feed)
             return row["cursor"] if row else None
 
-    def moved_at(self, connection: str, feed: str) -> int | None:
-        """When the cursor of a feed was last moved, in microseconds since 1970."""
-        with self._database.read() as db:
-            row = feed_row(db, connection, feed)
-            return row["moved_at"] if row else None
-
     def last_number(self, connection: str, feed: str) -> int:
         """The highest payload number that was ever given in this feed."""
         with self._database.read() as db:
@@ -152,7 +146,13 @@ class Feeds:
         """Why the entity is due a full refresh (or None), whether its changes are withheld, its last head."""
         with self._database.read() as db:
             row = first(db.execute(select(entities).where(of_entity(connection, entity))))
-        return row or {"due_reason": None, "due_landing": None, "withheld": False, "head_landing": None}
+        return row or {
+            "due_reason": None,
+            "due_landing": None,
+            "withheld": False,
+            "head_landing": None,
+            "head_at": None,
+        }
 
     def forget(
         self,
@@ -200,4 +200,4 @@ class Feeds:
         with self._database.write(Point.HEAD_REACHED) as db:
             self._runs.fence(db, claim)
             for name in names:
-                put_entity(db, claim.connection, name, head_landing=asked_at)
+                put_entity(db, claim.connection, name, head_landing=asked_at, head_at=self._database.now(db))

@@ -60,7 +60,8 @@ class Leases:
             row = db.execute(select(leases).where(leases.c.name == name)).mappings().first()
             if row is not None and row["lease_until"] > now and not proven_dead(row["holder"]):
                 until = moment(row["lease_until"])
-                raise BusyError(f"{name} is being written by process {row['holder']['pid']}, until {until}", until)
+                holder = f"process {row['holder']['pid']} on {row['holder']['host']}"
+                raise BusyError(f"{name} is being written by {holder}, until {until:%H:%M:%S} UTC at least", until)
             db.execute(delete(leases).where(leases.c.name == name))
             held = {"token": lease.token, "holder": this_process(), "lease_until": now + LEASE}
             db.execute(insert(leases).values(name=name, **held))

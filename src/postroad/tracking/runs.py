@@ -106,6 +106,12 @@ class Runs:
             values = {"status": "cancelled", "reason": reason, "token": None, "ended_at": self._database.now(db)}
             db.execute(update(runs).where(_active(connection, feed)).values(**values))
 
+    def active(self, connection: str, feed: str) -> Row | None:
+        """The run that works on the feed or waits, with its true status; None if nobody does."""
+        with self._database.read() as db:
+            row = self._active(db, connection, feed)
+            return None if row is None else {**row, "status": true_status(row, self._database.now(db))}
+
     def list(self, limit: int = 50) -> list[dict[str, Any]]:
         """The newest runs first, each with its true status."""
         with self._database.read() as db:
@@ -129,7 +135,8 @@ class Runs:
         if true_status(active, now) == "running":
             until = moment(active["lease_until"])
             where = f"{active['holder']['host']}, process {active['holder']['pid']}"
-            raise BusyError(f"{active['connection']}.{active['feed']} is being run by {where}, until {until}", until)
+            name = f"{active['connection']}.{active['feed']}"
+            raise BusyError(f"{name} is being run by {where}, until {until:%Y-%m-%d %H:%M:%S} UTC at least", until)
         lost = {"status": "lost", "reason": "its process died", "token": None, "ended_at": now, "successor": successor}
         db.execute(update(runs).where(runs.c.id == active["id"]).values(**lost))
 
