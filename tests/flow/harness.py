@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -83,7 +83,7 @@ class Trap:
 class Span:
     """The requests of one call of `fetch`: of a walk, or of one poll."""
 
-    walk: int | None
+    walk: tuple[int, int] | None
     first: int
     last: int
     kills: int
@@ -109,6 +109,7 @@ class World:
         self.now = now
         self.frozen = False
         self.kills = 0
+        self.books_lost = 0  # walks are numbered anew then
         self.points: Counter[Point] = Counter()
         self.spans: list[Span] = []
         self.said: list[str] = []
@@ -202,16 +203,15 @@ class World:
 
     def lose_tracking(self) -> None:
         """Delete the tracking database."""
+        self.books_lost += 1
         for path in self.folder.glob(f"{self.database_file.name}*"):
             path.unlink()
 
     def back_up(self) -> bytes:
         """A consistent copy of the tracking database."""
         copy = self.folder / "backup.db"
-        with sqlite3.connect(self.database_file) as source, sqlite3.connect(copy) as target:
+        with closing(sqlite3.connect(self.database_file)) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target)
-        source.close()
-        target.close()
         data = copy.read_bytes()
         copy.unlink()
         return data
@@ -222,6 +222,11 @@ class World:
         self.database_file.write_bytes(backup)
 
     # Looking
+
+    def books(self, sql: str) -> list[tuple[Any, ...]]:
+        """A look into the tracking database, past all of our code."""
+        with closing(sqlite3.connect(self.database_file)) as database:
+            return database.execute(sql).fetchall()
 
     @property
     def lake(self) -> Path:
@@ -368,7 +373,7 @@ class _Noted:
         """See `Source.fetch`."""
         walk = self._app.tracking.walks.open("xledger", feed.name) if feed.kind == "walk" else None
         world = self._world
-        span = Span(walk["id"] if walk else None, len(world.sim.requests), 0, world.kills)
+        span = Span((world.books_lost, walk["id"]) if walk else None, len(world.sim.requests), 0, world.kills)
         world.spans.append(span)
         answers = self._source.fetch(feed, want)
         while True:

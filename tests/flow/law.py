@@ -155,8 +155,8 @@ def _assert_names(world: World) -> None:
 def assert_nothing_twice(world: World) -> None:
     """What was answered in full is asked again within one walk or poll at most once per kill."""
     requests = list(world.sim.requests)
-    walks: dict[int, list[str | None]] = {}
-    since: dict[int, int] = {}
+    walks: dict[tuple[int, int], list[str | None]] = {}
+    since: dict[tuple[int, int], int] = {}
     for span in world.spans:
         full = [each for each in requests[span.first : span.last] if _in_full(each)]
         if span.walk is not None:
