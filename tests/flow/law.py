@@ -13,7 +13,7 @@ from tests.flow.harness import NAME, World
 from tests.flow.lake_reader import Row, read_table
 
 ATTEMPTS = 6
-DAMAGED = {"drop", "timeout", "malformed", "html", "status"}
+DAMAGED = {"drop", "timeout", "malformed", "html", "status", "repeat_cursor", "null_edges"}
 
 
 def settle(world: World, *, full_refresh: bool = False) -> None:

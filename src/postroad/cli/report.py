@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from postroad.telemetry import Stage
 
@@ -27,8 +27,7 @@ class Reporter:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("rows, {task.fields[stage]}"),
+            TextColumn("{task.completed:,} rows, {task.fields[stage]}"),
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
@@ -64,10 +63,6 @@ class Reporter:
         if self._bars.disable and not self._quiet and not self._verbose and time.monotonic() - self._told > EVERY:
             self._told = time.monotonic()
             self.say(f"{dataset}: {self._rows[dataset]:,} rows")
-
-    def expect(self, dataset: str, rows: int) -> None:
-        """How many rows are expected, so that the bar has an end."""
-        self._tasks[dataset] = self._bars.add_task(dataset, total=rows, stage="")
 
     def say(self, sentence: str) -> None:
         """Something that a person should know."""

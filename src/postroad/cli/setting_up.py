@@ -28,8 +28,13 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")], exa
     """Write a new project; with `--example NAME` one that runs against the simulator."""
     from postroad.project import init_project
 
-    for path in init_project(folder, example):
+    written = init_project(folder, example)
+    for path in written:
         print(f"wrote {path}")
+    # An example's README says how to start its simulator and what to type next.
+    for path in written:
+        if example and path.name == "README.md":
+            print(f"\n{path.read_text().rstrip()}")
 
 
 def check(

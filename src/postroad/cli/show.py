@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -20,10 +21,13 @@ console = Console(highlight=False, markup=False, emoji=False)  # data may look l
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, grouped: bool = True) -> None:
     """Print a table; numbers stand to the right. Counts are grouped by thousands, ids must not be."""
     rows = [list(row) for row in rows]
-    shown = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    shown = Table(
+        title=title, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD, pad_edge=False
+    )
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
-        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        # The first column names the row: it is read whole.
+        shown.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=index == 0)
     for row in rows:
         shown.add_row(*(_text(value, grouped=grouped) for value in row))
     # A pipe has no width: nothing is folded or cut off for it.
@@ -38,12 +42,12 @@ def as_json(value: object) -> None:
 
 def report(done: Report, seconds: float) -> None:
     """The closing table of a run, and how each feed's run ended."""
-    columns = ("dataset", "read", "new", "changed", "deleted", "rejected", "parked", "payloads")
+    columns = ("dataset", "read", "new", "changed", "deleted", "rejected", "parked")
     rows = [
-        (name, each.read, each.new, each.changed, each.deleted, each.rejected, each.parked, each.payloads)
+        (name, each.read, each.new, each.changed, each.deleted, each.rejected, each.parked)
         for name, each in sorted(done.counts.items())
     ]
-    table(f"{seconds:.1f} s, peak memory {peak_mib()} MiB", columns, rows or [("nothing new", 0, 0, 0, 0, 0, 0, 0)])
+    table(f"{seconds:.1f} s, peak memory {peak_mib()} MiB", columns, rows or [("nothing new", 0, 0, 0, 0, 0, 0)])
     for outcome in done.outcomes:
         if outcome.status != "succeeded":
             told = outcome.until is None or "until" in (outcome.reason or "")

@@ -16,8 +16,11 @@ from postroad.connectors.xledger.halves import decoded
 NOTHING = msgspec.Raw(b"null")
 
 
-class Edge(msgspec.Struct):
-    """One edge; its node stays undecoded. The tenant is asked without a cursor."""
+class Edge(msgspec.Struct, gc=False):
+    """One edge; its node stays undecoded. The tenant is asked without a cursor.
+
+    `gc=False`: ten thousand of them a page, and none can be part of a cycle.
+    """
 
     cursor: str | None = None
     node: msgspec.Raw = NOTHING

@@ -14,7 +14,7 @@ import pyarrow as pa
 from postroad.connectors.xledger import changes, walk
 from postroad.connectors.xledger.columns import convert, node_type
 from postroad.connectors.xledger.deltas import with_current, with_rows
-from postroad.connectors.xledger.edges import edges_of, joined, read_edges, texts_of
+from postroad.connectors.xledger.edges import edges_of, joined, read_page, texts_of
 from postroad.connectors.xledger.entities import Declaration, find
 from postroad.connectors.xledger.halves import decoded
 from postroad.connectors.xledger.rows import Draft
@@ -49,7 +49,7 @@ def parse(payload: Payload, declarations: Sequence[Declaration], zone: str) -> I
 
 def _walked(body: bytes, declaration: Declaration, zone: str) -> Rows:
     """One page of a walk: all of its rows are upserts."""
-    edges = read_edges(edges_of(body, declaration.name), node_type(declaration))
+    edges = read_page(body, declaration.name, node_type(declaration))
     columns = convert(edges.nodes, declaration, zone)
     size = len(edges.nodes)
     changed_at = pa.nulls(size, CHANGED_AT.type)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -55,7 +56,8 @@ class Draft:
         texts = self.columns.ambiguous
         if not texts:
             return pa.nulls(size, AMBIGUOUS.type)
-        return pa.array([list(texts[row].items()) if row in texts else None for row in range(size)], AMBIGUOUS.type)
+        few = pa.array([list(each.items()) for each in texts.values()], AMBIGUOUS.type)
+        return few.take(pc.index_in(_numbers(size), pa.array(texts, pa.int64())))
 
     def _refusals(self) -> Iterator[Refusal]:
         bad = {**self.edges.bad, **{self.edges.rows[row]: why for row, why in self.columns.bad.items()}}
@@ -65,3 +67,9 @@ class Draft:
             key = None if why is UNREADABLE else edge_key(texts[row])
             text = unmarked(bytes(raw.get(row, texts[row]))).decode(errors="replace")
             yield Refusal(row, key, why.cause, why.sentence, text)
+
+
+@lru_cache(maxsize=4)
+def _numbers(size: int) -> pa.Array:
+    """0, 1, 2, …: nearly all pages have the same size."""
+    return pa.array(range(size), pa.int64())

@@ -55,7 +55,7 @@ def _mistyped(decoder: msgspec.json.Decoder[Any], text: bytes) -> Bad | None:
 def _reads(read: Callable[[bytes], object], text: bytes) -> bool:
     try:
         read(bytes(text))
-    except (pa.ArrowInvalid, UnicodeDecodeError):
+    except pa.ArrowInvalid:
         return False
     return True
 
