@@ -1,0 +1,92 @@
+"""What is measured, each as a process of its own against one simulator."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.measure import Usage, measured
+from benchmarks.server import TOKEN_VARIABLE, Server, serving
+
+HERE = Path(__file__).parent
+HEAVY = """
+import contextlib, io, json, sys
+from postroad.cli import main
+sys.argv = ["postroad", "--help"]
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+    main()
+print(json.dumps([name for name in ("pyarrow", "duckdb", "sqlalchemy", "pydantic") if name in sys.modules]))
+"""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A simulator and a folder to work in."""
+
+    server: Server
+    folder: Path
+    environment: dict[str, str]
+    core: int | None
+
+    def floor(self) -> Usage:
+        """The least work."""
+        return self._floor()
+
+    def fetching(self) -> Usage:
+        """The same bytes, fetched and dropped."""
+        return self._floor("--drop")
+
+    def first_load(self) -> Usage:
+        """Ours, into an empty folder."""
+        shutil.rmtree(self._project, ignore_errors=True)
+        self._project.mkdir()
+        return self._client()
+
+    def refresh(self) -> Usage:
+        """Ours, a second full refresh with its comparison."""
+        return self._client("full")
+
+    def start(self) -> Usage:
+        """What a process of ours costs before it asks for anything."""
+        return self._run("-c", "from postroad import App; App")
+
+    @property
+    def _project(self) -> Path:
+        return self.folder / "project"
+
+    def _client(self, *options: str) -> Usage:
+        return self._run("-m", "benchmarks.client", str(self._project), self.server.url, *options)
+
+    def _floor(self, *options: str) -> Usage:
+        folder = self.folder / "floor"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        queries = folder / "queries.json"
+        queries.write_text(json.dumps(self.server.queries))
+        script = str(HERE / "floor.py")
+        return self._run(script, self.server.url, str(folder), TOKEN_VARIABLE, str(queries), *options)
+
+    def _run(self, *arguments: str) -> Usage:
+        environment = {**self.environment, TOKEN_VARIABLE: self.server.token}
+        return measured([sys.executable, *arguments], environment, self.core)
+
+
+@contextmanager
+def opened(rows: int, folder: Path, environment: dict[str, str]) -> Iterator[Scenario]:
+    """A simulator of that size on one core, and the other core for the client."""
+    cores = sorted(os.sched_getaffinity(0))
+    ours, theirs = (cores[0], cores[-1]) if len(cores) > 1 else (None, None)
+    with serving(rows, theirs) as server:
+        yield Scenario(server, folder, environment, ours)
+
+
+def compiled(folder: Path) -> dict[str, str]:
+    """An environment in which modules are compiled once, as in any installation, whatever this machine's custom is."""
+    ours = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**ours, "PYTHONPYCACHEPREFIX": str(folder)}
