@@ -14,7 +14,7 @@ from postroad.errors import StateError
 from postroad.lake.disk import Disk
 from postroad.telemetry import Point
 
-LEVEL = 1  # zstd: 6.6 MB of JSON in 4 ms
+LEVEL = -1  # zstd: half the time of level 1 for a fifth more bytes
 
 
 class Landing:
@@ -24,12 +24,11 @@ class Landing:
         self._disk = disk
 
     def put(self, folder: str, name: str, body: bytes) -> tuple[str, int, str]:
-        """Write a payload durably; its path, size in bytes uncompressed, and digest (SHA-256)."""
+        """Write a payload durably; its path, size in bytes uncompressed, and the digest (SHA-256) of the file."""
         path = f"landing/{folder}/{name}.zst"
-        digest = hashlib.sha256(body).hexdigest()
         packed = pa.Codec("zstd", LEVEL).compress(body, asbytes=True)
         self._disk.write_new(path, packed, Point.PAYLOAD_FILE)
-        return path, len(body), digest
+        return path, len(body), hashlib.sha256(packed).hexdigest()
 
     def get(self, path: str, size: int, digest: str) -> bytes:
         """Read a payload back; StateError if it is gone or is not what was written."""
@@ -37,9 +36,10 @@ class Landing:
         if not source.exists():
             raise StateError(f"the landed payload {path} is gone; restore it or run a full refresh of its entity")
         try:
-            body: bytes = pa.Codec("zstd").decompress(source.read_bytes(), decompressed_size=size, asbytes=True)
-        except (pa.ArrowException, OSError) as error:
-            raise StateError(f"the landed payload {path} cannot be unpacked: {error}") from error
-        if hashlib.sha256(body).hexdigest() != digest:
+            packed = source.read_bytes()
+        except OSError as error:
+            raise StateError(f"the landed payload {path} cannot be read: {error}") from error
+        if hashlib.sha256(packed).hexdigest() != digest:
             raise StateError(f"the landed payload {path} is not what was written: its digest differs")
+        body: bytes = pa.Codec("zstd").decompress(packed, decompressed_size=size, asbytes=True)
         return body
