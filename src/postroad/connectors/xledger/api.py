@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from postroad.connectors.xledger.answers import Reply, read_reply
+from postroad.connectors.xledger.answers import Looks, Reply
 from postroad.connectors.xledger.documents import PROBE, Document, Scope
 from postroad.connectors.xledger.faults import GarbledError, classifier
 from postroad.connectors.xledger.settings import XledgerSettings
@@ -21,6 +21,7 @@ class Api:
     def __init__(self, settings: XledgerSettings, tools: Tools, transport: httpx.BaseTransport | None = None) -> None:
         self._settings = settings
         self._clock = tools.clock
+        self._looks = Looks()
         self.scope = Scope(settings.owner_set, settings.object_status, settings.page_size)
         limits = Limits(
             # Tokens rotate, so the budget hangs on the endpoint: two tenants there share it, to be safe.
@@ -30,7 +31,7 @@ class Api:
             calls_per_month=settings.calls_per_month,
             timeout=settings.timeout,
         )
-        classify = classifier(settings.time_zone, tools.clock)
+        classify = classifier(settings.time_zone, tools.clock, self._looks.outline)
         self._client = HttpClient(
             settings.url, self._sign_in, limits, classify=classify, tools=tools, transport=transport
         )
@@ -38,7 +39,7 @@ class Api:
     def ask(self, document: Document) -> Reply:
         """The answer to a document; UnusableError, ThrottledError, TransientError or AuthError instead of a bad one."""
         answer = self._post(document.body())
-        return read_reply(answer.body, answer.date, self._clock())
+        return self._looks.reply(answer.body, answer.date, self._clock())
 
     def probe(self) -> None:
         """The cheapest query there is: whether the endpoint speaks GraphQL and takes the token."""

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -73,26 +73,48 @@ class Fault(msgspec.Struct):
         return self.extensions.get(name) if isinstance(self.extensions, dict) else None
 
 
+class Outline(Protocol):
+    """What tells a good answer from a bad one."""
+
+    errors: list[Fault] | None
+
+    @property
+    def empty(self) -> bool:
+        """Whether `data` is null or absent."""
+        ...
+
+
 class _Errors(msgspec.Struct):
     errors: list[Fault] | None = None
     data: msgspec.Raw = msgspec.Raw(b"null")
+
+    @property
+    def empty(self) -> bool:
+        return bytes(self.data) == b"null"
 
 
 _DECODER = msgspec.json.Decoder(_Errors)
 
 
-def classifier(zone: str, clock: Callable[[], float]) -> Callable[[int, Mapping[str, str], bytes], Exception | None]:
+def outline(body: bytes) -> Outline:
+    """The outline of an answer whose data may have any shape."""
+    return decoded(_DECODER, body)
+
+
+def classifier(
+    zone: str, clock: Callable[[], float], look: Callable[[bytes], Outline] = outline
+) -> Callable[[int, Mapping[str, str], bytes], Exception | None]:
     """The hook for the SDK's client. `errors` beside `data` are a total failure, as all known clients take them."""
 
     def classify(status: int, headers: Mapping[str, str], body: bytes) -> Exception | None:
         try:
-            answer = decoded(_DECODER, body)
+            answer = look(body)
         except (msgspec.MsgspecError, RecursionError):
             return GarbledError("the answer is no GraphQL: maintenance, or a wrong url") if status < 300 else None
         if answer.errors:
             date = http_date(headers.get("date", "")) or datetime.fromtimestamp(clock(), UTC)
             return _error(answer.errors, zone, date)
-        if status < 300 and bytes(answer.data) == b"null":
+        if status < 300 and answer.empty:
             return QueryError("the answer holds neither data nor errors")
         return None
 
