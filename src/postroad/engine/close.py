@@ -241,13 +241,17 @@ class Close:
         return int(rows[0]["landing"]) if rows and part.first else 0
 
     def _drop_superseded(self) -> None:
-        """Delete files that are needed no more; a member of the table is never deleted (sequence 10)."""
+        """Delete files that are needed no more; a member of the table is never deleted (sequence 10).
+
+        Tracking may still call a member staged: of a walk that was killed behind its commit and then abandoned.
+        """
         files = self.bench.tracking.files
-        members = {f"{self.dataset.changes.folder}/{each.path}" for each in self.dataset.changes.members()}
-        paths = [path for path in files.superseded(self.dataset.name, KEEP_FULL_SYNCS) if path not in members]
+        members = {each.path for each in self.dataset.changes.members()}
+        paths = files.superseded(self.dataset.name, KEEP_FULL_SYNCS)
         for path in paths:
-            self.dataset.disk.remove(path)
-            self.dataset.disk.remove(f"{self.dataset.changes.folder}/{_base(path)}")
+            if _base(path) not in members:
+                self.dataset.disk.remove(path)
+                self.dataset.disk.remove(f"{self.dataset.changes.folder}/{_base(path)}")
         if paths:
             files.drop(paths)
 
