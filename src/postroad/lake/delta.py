@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from postroad.errors import StateError
@@ -145,7 +145,17 @@ class DeltaLog:
         self._disk.watcher(Point.CHECKPOINT)
 
     def _handle(self) -> DeltaTable | None:
-        return DeltaTable(str(self._path)) if self.exists() else None
+        """The table as it is; the version before a torn entry, which nobody relied on."""
+        if not self.exists():
+            return None
+        try:
+            return DeltaTable(str(self._path))
+        except DeltaError:
+            torn = self._torn_entry()
+            if torn is None:
+                raise
+        version = int(torn.stem) - 1
+        return DeltaTable(str(self._path), version=version) if version >= 0 else None
 
     def _require_expected(self, handle: DeltaTable | None, version: int) -> None:
         found = None if handle is None else handle.transaction_version(FENCE)
@@ -174,17 +184,22 @@ class DeltaLog:
         sync_folder(log)
 
     def _set_torn_entry_aside(self) -> None:
+        torn = self._torn_entry()
+        if torn is not None:
+            torn.rename(torn.with_name(f"{torn.name}.torn-{time.time_ns()}"))
+            sync_folder(torn.parent)
+            self._disk.watcher(Point.TORN_ASIDE)
+
+    def _torn_entry(self) -> Path | None:
+        """The last entry of the log, if a power cut tore it."""
         if not self.exists():
-            return
+            return None
         last = max((self._path / "_delta_log").glob("*.json"))
         try:
             entries = [json.loads(line) for line in last.read_text().splitlines()]
         except ValueError:
-            entries = []
-        if not entries:
-            last.rename(last.with_name(f"{last.name}.torn-{time.time_ns()}"))
-            sync_folder(last.parent)
-            self._disk.watcher(Point.TORN_ASIDE)
+            return last
+        return None if entries else last
 
     def _add(self, member: Member) -> AddAction:
         size = Path(self._path / member.path).stat().st_size
