@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -97,8 +97,9 @@ def _value(value: Any, kind: pa.DataType) -> Any:
 
 def _decimal(text: str) -> Decimal:
     number = Decimal(text)
-    if number != number.quantize(Decimal("1e-9")) if abs(number) < Decimal("1e18") else True:
-        raise ValueError(text)
+    with localcontext(prec=100):
+        if number != number.quantize(Decimal("1e-9")) or abs(number) >= Decimal("1e29"):
+            raise ValueError(text)
     return number
 
 
