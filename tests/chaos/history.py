@@ -174,6 +174,14 @@ class Episode:
         return bool(self.ask("select id from walks where status = 'closed'"))
 
 
+def write_project(folder: Path, simulator: XledgerSimulator, page: int) -> None:
+    """A project that reads a company in pages of so many rows."""
+    (folder / "flows").mkdir(parents=True)
+    (folder / "postroad.yaml").write_text(PROJECT.format(url=simulator.url, page=page))
+    (folder / "flows" / "hours.yaml").write_text(FLOW)
+    (folder / ".env").write_text(f"XLEDGER_TOKEN={simulator.token}\n")
+
+
 class History:
     """Draws rounds until enough kills counted. Every law is asserted where it is asked for."""
 
@@ -212,11 +220,7 @@ class History:
             null_reference=self._draw.choice(("null", "zero")),
         ).start()
         folder = self._folder / f"project-{self.tally.projects}"
-        (folder / "flows").mkdir(parents=True)
-        page = self._draw.choice((30, 60, 100))
-        (folder / "postroad.yaml").write_text(PROJECT.format(url=simulator.url, page=page))
-        (folder / "flows" / "hours.yaml").write_text(FLOW)
-        (folder / ".env").write_text(f"XLEDGER_TOKEN={simulator.token}\n")
+        write_project(folder, simulator, self._draw.choice((30, 60, 100)))
         return Episode(folder, simulator, self._draw.randrange(12, 20))
 
     def _live_through(self, episode: Episode, kills: int) -> None:

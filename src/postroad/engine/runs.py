@@ -152,10 +152,7 @@ class Runner:
 
     def _attempt(self, claim: Claim, feed: Feed, work: Callable[[Claim], object]) -> None:
         try:
-            work(claim)
-        except ThrottledError as error:
-            until = self.bench.tracking.runs.wait(claim, error.wait, self._counts(), str(error))
-            self._note(claim.run, feed, "waiting", str(error), until)
+            paused = self._paused(claim, feed, work)
         except LostClaimError as error:
             self._note(claim.run, feed, "lost", str(error))
         except KeyboardInterrupt:
@@ -166,7 +163,18 @@ class Runner:
             if not isinstance(error, PostroadError):
                 raise
         else:
-            self._end(claim, feed, *self._verdict(feed))
+            if not paused:
+                self._end(claim, feed, *self._verdict(feed))
+
+    def _paused(self, claim: Claim, feed: Feed, work: Callable[[Claim], object]) -> bool:
+        """Work; True if the remote system asked for so long a pause that the run waits without us."""
+        try:
+            work(claim)
+        except ThrottledError as error:
+            until = self.bench.tracking.runs.wait(claim, error.wait, self._counts(), str(error))
+            self._note(claim.run, feed, "waiting", str(error), until)
+            return True
+        return False
 
     def _verdict(self, feed: Feed) -> tuple[str, str | None]:
         if feed.kind == "changes" and self._failed:
@@ -177,7 +185,9 @@ class Runner:
         return ("partly_succeeded", f"{refused} rejected or parked") if refused else ("succeeded", None)
 
     def _end(self, claim: Claim, feed: Feed, status: str, reason: str | None, configuration: bool = False) -> None:
-        self.bench.tracking.runs.end(claim, status, self._counts(), reason)
+        if not self.bench.tracking.runs.end(claim, status, self._counts(), reason):
+            reason = "; ".join(filter(None, (reason, "somebody else ended the run meanwhile")))
+            status, configuration = "lost", False
         self.outcomes.append(
             Outcome(claim.run, self.bench.connection, feed.name, status, reason, configuration=configuration)
         )

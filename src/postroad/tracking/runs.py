@@ -84,20 +84,26 @@ class Runs:
         """Within a write transaction: LostClaimError unless the claim is still ours and nobody cancelled the run."""
         row = db.execute(select(runs.c.cancel).where(_mine(claim))).first()
         if row is None or row.cancel:
-            raise LostClaimError(f"run {claim.run} of {claim.connection}.{claim.feed} was taken over or ended")
+            raise _gone(claim)
 
-    def end(self, claim: Claim, status: str, counts: Mapping[str, Any], reason: str | None = None) -> None:
-        """Give the run its final status, unless the claim is not ours any more."""
+    def end(self, claim: Claim, status: str, counts: Mapping[str, Any], reason: str | None = None) -> bool:
+        """Give the run its final status; False if the claim is not ours any more."""
         with self._database.write(Point.RUN_ENDED) as db:
             values = {"status": status, "reason": reason, "counts": dict(counts), "token": None, "lease_until": None}
-            db.execute(update(runs).where(_mine(claim)).values(ended_at=self._database.now(db), **values))
+            done = db.execute(update(runs).where(_mine(claim)).values(ended_at=self._database.now(db), **values))
+            return done.rowcount == 1
 
     def wait(self, claim: Claim, seconds: float, counts: Mapping[str, Any], reason: str) -> datetime:
-        """Make the run `waiting` and give the claim back; the time (UTC) at which it may go on."""
+        """Make the run `waiting` and give the claim back; the time (UTC) at which it may go on.
+
+        Raises LostClaimError if the claim is not ours any more.
+        """
         with self._database.write(Point.RUN_ENDED) as db:
             until = self._database.now(db) + int(seconds * 1e6)
             values = {"status": "waiting", "reason": reason, "counts": dict(counts), "token": None, "holder": None}
-            db.execute(update(runs).where(_mine(claim)).values(wait_until=until, lease_until=None, **values))
+            done = db.execute(update(runs).where(_mine(claim)).values(wait_until=until, lease_until=None, **values))
+            if done.rowcount != 1:
+                raise _gone(claim)
             return moment(until)
 
     def stop(self, connection: str, feed: str, reason: str) -> None:
@@ -159,6 +165,10 @@ def _run_id(now: int) -> str:
 
 def _held(token: str, now: int) -> dict[str, Any]:
     return {"token": token, "holder": this_process(), "lease_until": now + LEASE}
+
+
+def _gone(claim: Claim) -> LostClaimError:
+    return LostClaimError(f"run {claim.run} of {claim.connection}.{claim.feed} was taken over or ended")
 
 
 def _mine(claim: Claim) -> Any:
