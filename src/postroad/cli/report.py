@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -47,8 +47,7 @@ class Reporter:
     def stage(self, stage: Stage, dataset: str) -> None:
         """A stage begins."""
         if self._verbose:
-            line = {"event": "stage", "stage": stage.value, "dataset": dataset, "at": round(time.time(), 3)}
-            print(json.dumps(line), file=sys.stderr, flush=True)
+            _log({"event": "stage", "stage": stage.value, "dataset": dataset, "at": round(time.time(), 3)})
         elif dataset in self._tasks:
             self._bars.update(self._tasks[dataset], stage=stage.value)
 
@@ -67,6 +66,12 @@ class Reporter:
     def say(self, sentence: str) -> None:
         """Something that a person should know."""
         if self._verbose:
-            print(json.dumps({"event": "note", "sentence": sentence}), file=sys.stderr, flush=True)
+            _log({"event": "note", "sentence": sentence})
         elif not self._quiet:
             self._console.print(sentence, markup=False, soft_wrap=True)
+
+
+def _log(line: dict[str, Any]) -> None:
+    """In one piece: `print` writes the end of the line by itself, and another thread's line may come between."""
+    sys.stderr.write(json.dumps(line) + "\n")
+    sys.stderr.flush()
