@@ -22,6 +22,14 @@ settings.register_profile("here", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("ci" if CI else "here")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the tables that tests hand over by `record_property("table", …)`, those of other workers too."""
+    for report in terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", []):
+        for name, value in report.user_properties:
+            if name == "table" and report.when == "call":
+                terminalreporter.write_line(f"\n{value}")
+
+
 def absent(what: str) -> NoReturn:
     """Skip a test by the name of what it lacks; under CI nothing may be lacking."""
     message = f"{what} is absent: scripts/services start"

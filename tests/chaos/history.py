@@ -202,6 +202,7 @@ class History:
             episode = self._new_project()
             try:
                 self._live_through(episode, kills)
+                self._look(episode)
             finally:
                 episode.simulator.stop()
             self.tally.seconds = time.monotonic() - began
@@ -369,6 +370,14 @@ class History:
         self.tally.repeated += episode.calls.check()
         episode.calls = Calls(era=episode.calls.era)
         self.tally.laws += 1
+
+    def _look(self, episode: Episode) -> None:
+        """What the commands say after all that."""
+        status = self._nursery.bear({"command": ["status", "--json", "--project", str(episode.folder)]})
+        assert status.bury() == 0, status.told()
+        assert '"state": "in step"' in status.told(), status.told()
+        check = self._nursery.bear({"command": ["check", "--project", str(episode.folder)]})
+        assert check.bury() == 0, check.told()
 
     def _complete(self, episode: Episode) -> None:
         for _ in range(5):
