@@ -173,3 +173,19 @@ def test_the_demo_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Second sync" in done.stdout
     assert "Done in" in done.stdout
+
+
+def test_a_discarded_close_is_not_begun_again_unasked(shell: Shell, company: XledgerSimulator) -> None:
+    """The refresh stays due and says so; only --full-refresh begins another, which costs calls."""
+    shell("run")
+    company.switch(expired_cursor="empty")
+    company.delete(150)
+    company.advance(days=4)
+    shell("run", code=3)
+    shell("rejected", "discard", "xledger.timesheets", "--stage", "guard")
+    assert "was discarded" in shell("status")
+    calls = len(company.requests)
+    shell("run")
+    assert len(company.requests) == calls + 1
+    shell("run", "--full-refresh", code=3)
+    assert shell.json("status")["datasets"][0]["state"] == "parked"

@@ -18,8 +18,9 @@ from postroad.tracking.runs import moment
 class DatasetStatus:
     """One dataset: what it holds, what waits for it, and what a person should know.
 
-    `active` says of each feed that somebody works on or that waits what it does, and until when. `last_poll` is when
-    the changes were last read to their head.
+    `dropped` says that a person discarded the close that was due, so that no run begins another unasked. `active` says
+    of each feed that somebody works on or that waits what it does, and until when. `last_poll` is when the changes
+    were last read to their head.
     """
 
     dataset: str
@@ -27,6 +28,7 @@ class DatasetStatus:
     just_in: int
     state: str
     due: str | None
+    dropped: bool
     open_walk_pages: int | None
     parked: str | None
     rejected: dict[str, int] = field(default_factory=dict)
@@ -56,6 +58,7 @@ def dataset_status(
         just_in=sum(_just_in(tracking, dataset, feed) for feed in mine if feed.kind == "changes"),
         state=_state(due, open_walk is not None, parked is not None, active),
         due=due,
+        dropped=due is not None and _dropped(tracking, connection, entity, entry["due_landing"]),
         open_walk_pages=_pages(tracking, connection, open_walk),
         parked=parked["reason"] if parked else None,
         rejected={cause: count for (of, name, cause), count in counts.items() if (of, name) == (connection, entity)},
@@ -68,6 +71,13 @@ def _due(tracking: Tracking, lake: Lake, dataset: Dataset, feeds: Sequence[Feed]
     if any(books_lost(tracking, lake, dataset.connection, feed) for feed in feeds):
         return BOOKS_LOST
     return "first load" if dataset.first_load([feed.name for feed in feeds]) else None
+
+
+def _dropped(tracking: Tracking, connection: str, entity: str, due_landing: int | None) -> bool:
+    decided = tracking.walks.decided(connection, entity)
+    if decided is None or decided["status"] != "discarded":
+        return False
+    return bool(decided["begun_landing"] >= (due_landing or 0))
 
 
 def _active(tracking: Tracking, connection: str, feeds: Sequence[Feed]) -> dict[str, str]:

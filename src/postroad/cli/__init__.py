@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -26,6 +27,10 @@ app.add_typer(state.app, name="state")
 
 def main() -> None:
     """The command line; exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 partly succeeded or waiting."""
+    if (
+        sys.platform == "linux"
+    ):  # Arrow reads it once, at its first allocation; jemalloc keeps a sixth less than mimalloc
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     try:
         app()
     except ConfigError as error:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from postroad.cli.options import HERE, Environment, Folder, Json, Select
+
+if TYPE_CHECKING:
+    from postroad.catalog.status import DatasetStatus
 
 Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print the answer as CSV.")]
@@ -48,7 +51,7 @@ def status(select: Select = None, project: Folder = HERE, env: Environment = Non
     for each in found:
         for feed, doing in each.active.items():
             print(f"{feed}: {doing}")
-        _notes(each.dataset, each.due, each.open_walk_pages, each.parked, each.rejected)
+        _notes(each)
 
 
 def runs(limit: Limit = 20, project: Folder = HERE, env: Environment = None, json: Json = False) -> None:
@@ -99,19 +102,29 @@ def query(
         show.table(title, answer.column_names, shown, grouped=False)
 
 
-def _notes(dataset: str, due: str | None, pages: int | None, parked: str | None, rejected: dict[str, int]) -> None:
-    if due:
-        print(f"{dataset}: a full refresh is due: {due}" + ("" if parked else "; `postroad run` does it"))
-    if pages is not None:
-        landed = f"{pages} page{'' if pages == 1 else 's'} landed"
-        print(f"{dataset}: a walk is open with {landed}; `postroad run` goes on with it")
-    if parked:
+def _notes(status: DatasetStatus) -> None:
+    """What a person should know of a dataset, and what to type."""
+    name = status.dataset
+    if status.due:
+        print(f"{name}: a full refresh is due: {status.due}{_cure(status)}")
+    if status.open_walk_pages is not None:
+        landed = f"{status.open_walk_pages} page{'' if status.open_walk_pages == 1 else 's'} landed"
+        print(f"{name}: a walk is open with {landed}; `postroad run` goes on with it")
+    if status.parked:
         print(
-            f"{dataset}: a close is parked: {parked}; `postroad rejected retry {dataset} --stage guard` lets it pass,"
+            f"{name}: a close is parked: {status.parked}; `postroad rejected retry {name} --stage guard` lets it pass,"
         )
-        print(f"  `postroad rejected discard {dataset} --stage guard` drops it")
-    for cause, count in sorted(rejected.items()):
-        print(f"{dataset}: {count:,} rejected: {cause}; `postroad rejected list` shows them")
+        print(f"  `postroad rejected discard {name} --stage guard` drops it")
+    for cause, count in sorted(status.rejected.items()):
+        print(f"{name}: {count:,} rejected: {cause}; `postroad rejected list` shows them")
+
+
+def _cure(status: DatasetStatus) -> str:
+    if status.parked:
+        return ""
+    if status.dropped:
+        return "; its last close was discarded, `postroad run --full-refresh` begins another"
+    return "; `postroad run` does it"
 
 
 def _print_csv(columns: list[str], rows: list[dict[str, object]]) -> None:

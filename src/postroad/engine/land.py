@@ -72,7 +72,7 @@ def poll(bench: Bench, claim: Claim, feed: Feed, limit: int | None = None) -> di
     try:
         return _poll_once(bench, claim, feed, limit)
     except CursorExpiredError as error:
-        bench.reporter.say(f"{claim.connection}: {error}; a full refresh of {', '.join(error.entities)} is due")
+        bench.reporter.say(f"{claim.connection}: a full refresh of {', '.join(error.entities)} is due: {error}")
         bench.tracking.feeds.forget(claim.connection, feed.name, error.entities, str(error), foreign=error.foreign)
     return _poll_once(bench, claim, feed, limit)
 

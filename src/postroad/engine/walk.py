@@ -27,9 +27,9 @@ def wanted(bench: Bench, entity: str, *, full_refresh: bool) -> str | None:
     if bench.dataset(entity).first_load(bench.feed_names(entity)):
         return "first load"
     state = tracking.feeds.entity(bench.connection, entity)
-    parked = tracking.walks.parked(bench.connection, entity)
-    if parked is not None and parked["begun_landing"] >= (state["due_landing"] or 0):
-        return None  # A person decides on the one that we have.
+    decided = tracking.walks.decided(bench.connection, entity)
+    if decided is not None and decided["begun_landing"] >= (state["due_landing"] or 0):
+        return None  # A person decides on the one that we have, or dropped it: another would only park again.
     reason: str | None = state["due_reason"]
     return reason
 

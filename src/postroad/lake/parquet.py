@@ -68,6 +68,7 @@ class SortedFile:
                 pa.concat_tables(self._waiting).select(self._schema.names), row_group_size=ROW_GROUP
             )
         self._waiting, self._waiting_rows = [], 0
+        pa.default_memory_pool().release_unused()
 
 
 def _options(schema: pa.Schema, key: Key) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def read_file(disk: Disk, path: str, schema: pa.Schema) -> Stream:
     with pq.ParquetFile(disk.path(path)) as file:
         present = set(file.schema_arrow.names)
         wanted = [name for name in schema.names if name in present]
-        for batch in file.iter_batches(batch_size=BATCH, columns=wanted):
+        for batch in file.iter_batches(batch_size=BATCH, columns=wanted, use_threads=False):
             if batch.num_rows:
                 yield conform(pa.Table.from_batches([batch]), schema)
 

@@ -37,6 +37,10 @@ class Walks:
         """The newest parked walk of a scope, if any."""
         return self._last(connection, entity, scope, ("parked",))
 
+    def decided(self, connection: str, entity: str, scope: str = "all") -> Row | None:
+        """The newest walk on whose close a person decides or decided: parked, or discarded."""
+        return self._last(connection, entity, scope, ("parked", "discarded"), kind="walk")
+
     def closed(self, connection: str, entity: str, scope: str = "all") -> Row | None:
         """The last closed snapshot of a scope; replays are not snapshots."""
         return self._last(connection, entity, scope, ("closed",), kind="walk")

@@ -101,7 +101,7 @@ class Poll:
             names = again
         if self._expired:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in self._expired.items())
-            raise CursorExpiredError(f"refresh fully: {reasons}", list(self._expired))
+            raise CursorExpiredError(reasons, list(self._expired))
         if self._failed:
             raise EntitiesFailedError(self._failed)
 
@@ -169,8 +169,7 @@ class Poll:
         foreign = [name for name, position in self._positions.items() if position.scope != self._scope]
         if foreign:
             raise CursorExpiredError(
-                f"the positions of {', '.join(foreign)} were taken at another endpoint, in another tenant or scope: "
-                "refresh fully",
+                f"the positions of {', '.join(foreign)} were taken at another endpoint, in another tenant or scope",
                 foreign,
                 foreign=True,
             )

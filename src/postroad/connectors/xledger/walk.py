@@ -61,7 +61,7 @@ def refuse_foreign(cursor: Mapping[str, Any] | None, scope: str, name: str) -> N
     """A cursor is worth nothing at another endpoint, in another tenant or for another scope."""
     if cursor and cursor.get("scope") != scope:
         raise CursorExpiredError(
-            f"the position of {name} was taken at another endpoint, in another tenant or scope: refresh it fully",
+            f"the position of {name} was taken at another endpoint, in another tenant or scope",
             [name],
             foreign=True,
         )
