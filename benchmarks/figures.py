@@ -48,7 +48,7 @@ def show(title: str, figures: Sequence[Figure]) -> None:
     for each in figures:
         met = {True: "yes", False: "NO", None: ""}[each.met]
         table.add_row(each.name, f"{each.figure:,.4g}", each.unit, each.goal or "", met)
-    Console().print(table)
+    Console(width=110).print(table)
 
 
 def write(path: Path, note: str, figures: Sequence[Figure]) -> None:

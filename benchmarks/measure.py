@@ -28,7 +28,7 @@ class Usage:
 def measured(command: Sequence[str], environment: Mapping[str, str], core: int | None) -> Usage:
     """Run a command on one core and measure it; RuntimeError if it fails. Its last line of output is read as JSON."""
     began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=dict(environment)) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(environment)) as process:
         if core is not None:
             os.sched_setaffinity(process.pid, {core})
         assert process.stdout is not None
@@ -37,7 +37,7 @@ def measured(command: Sequence[str], environment: Mapping[str, str], core: int |
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {b' | '.join(lines[-5:])!r}")
     return Usage(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, _told(lines))
 
 

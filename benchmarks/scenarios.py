@@ -12,9 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import Usage, measured
-from benchmarks.server import TOKEN_VARIABLE, Server, serving
+from benchmarks.server import PAGE, TOKEN_VARIABLE, Server, serving
 
 HERE = Path(__file__).parent
+POSTROAD = str(Path(sys.executable).with_name("postroad"))
+# The burst limit is the simulator's, and here it has none.
+PROJECT = """project: bench
+lake: ./lake
+database: sqlite:///postroad.db
+connections:
+  xledger: {{connector: xledger, url: "{url}", token: secret://{variable}, page_size: {page}, burst: 1000}}
+"""
+FLOW = """sync:
+  - {from: xledger, entities: [timesheets]}
+"""
 HEAVY = """
 import contextlib, io, json, sys
 from postroad.cli import main
@@ -45,23 +56,27 @@ class Scenario:
     def first_load(self) -> Usage:
         """Ours, into an empty folder."""
         shutil.rmtree(self._project, ignore_errors=True)
-        self._project.mkdir()
-        return self._client()
+        flow = self._project / "flows" / "hours.yaml"
+        flow.parent.mkdir(parents=True)
+        flow.write_text(FLOW)
+        settings = PROJECT.format(url=self.server.url, variable=TOKEN_VARIABLE, page=PAGE)
+        (self._project / "postroad.yaml").write_text(settings)
+        return self._postroad("run")
 
     def refresh(self) -> Usage:
         """Ours, a second full refresh with its comparison."""
-        return self._client("full")
+        return self._postroad("run", "--full-refresh")
 
     def start(self) -> Usage:
-        """What a process of ours costs before it asks for anything."""
-        return self._run("-c", "from postroad import App; App")
+        """What a process of ours costs that opens the project and asks no remote system."""
+        return self._postroad("run", "--dry-run")
 
     @property
     def _project(self) -> Path:
         return self.folder / "project"
 
-    def _client(self, *options: str) -> Usage:
-        return self._run("-m", "benchmarks.client", str(self._project), self.server.url, *options)
+    def _postroad(self, *arguments: str) -> Usage:
+        return self._run(POSTROAD, *arguments, "--project", str(self._project))
 
     def _floor(self, *options: str) -> Usage:
         folder = self.folder / "floor"
@@ -70,11 +85,11 @@ class Scenario:
         queries = folder / "queries.json"
         queries.write_text(json.dumps(self.server.queries))
         script = str(HERE / "floor.py")
-        return self._run(script, self.server.url, str(folder), TOKEN_VARIABLE, str(queries), *options)
+        return self._run(sys.executable, script, self.server.url, str(folder), TOKEN_VARIABLE, str(queries), *options)
 
     def _run(self, *arguments: str) -> Usage:
         environment = {**self.environment, TOKEN_VARIABLE: self.server.token}
-        return measured([sys.executable, *arguments], environment, self.core)
+        return measured(arguments, environment, self.core)
 
 
 @contextmanager
