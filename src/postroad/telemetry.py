@@ -36,6 +36,7 @@ class Point(StrEnum):
     HEAD_REACHED = "head of the changes reached"
     LEASE_TAKEN = "dataset lease taken"
     LEASE_ENDED = "dataset lease ended"
+    LOG_SEALED = "last log entry flushed"
     VERSION_TAKEN = "version allocated"
     REJECTED_FILE = "rejected rows written"
     REJECTED_ROWS = "rejections committed"

@@ -348,6 +348,7 @@ class _Watched(App):
 
         def guarded_open() -> None:
             before(Point.TORN_ASIDE)
+            before(Point.LOG_SEALED)
             open_for_writing()
 
         log.commit = guarded_commit  # type: ignore[method-assign]

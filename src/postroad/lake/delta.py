@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from postroad.errors import StateError
@@ -54,8 +54,15 @@ class DeltaLog:
         self.expected: int | None = None
 
     def open_for_writing(self) -> None:
-        """Note the fence's value; called right after the dataset's lease was taken."""
+        """Note the fence's value; called right after the dataset's lease was taken.
+
+        The last entry is flushed first: a process killed between its commit and its fsync left that to us, and from
+        here on positions and rows are relied on.
+        """
         self._set_torn_entry_aside()
+        if self.exists():
+            self._sync_log()
+            self._disk.watcher(Point.LOG_SEALED)
         self.expected = self.action(FENCE)
 
     def exists(self) -> bool:
@@ -119,7 +126,7 @@ class DeltaLog:
                 handle.create_write_transaction(
                     actions, "append", schema, commit_properties=properties, post_commithook_properties=HOOKS
                 )
-        except CommitFailedError as error:
+        except DeltaError as error:  # a commit that came first, or a table that somebody created meanwhile
             raise StateError(f"{self.folder} was written by somebody else: {error}") from error
         self.expected = version
         self._sync_log()
