@@ -94,6 +94,8 @@ def test_from_init_to_query(shell: Shell, company: XledgerSimulator) -> None:
     assert shell.json("state", "show")["xledger.changes"]["last_payload"] == 1
     assert shell.json("replay", "xledger.timesheets")["datasets"]["xledger.timesheets"]["changed"] == 0
     assert "litter" in shell("check")
+    next((shell.folder / "lake" / "changes").rglob("sync_changes-*.parquet")).unlink()
+    assert "1 are gone" in shell("check", code=2)
 
 
 def test_a_run_waits_for_credits_and_goes_on(shell: Shell, company: XledgerSimulator) -> None:

@@ -40,7 +40,7 @@ class Datasets:
 
     def missing(self) -> list[str]:
         """Files of the lake that are listed and gone."""
-        return missing(self._app.tracking, self._app.lake)
+        return missing(self._app.tracking, self._app.lake, self._app.all_datasets())
 
     def litter(self) -> list[str]:
         """Files of the lake that nothing refers to: what dead attempts left behind."""

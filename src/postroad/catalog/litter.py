@@ -13,9 +13,12 @@ from postroad.lake.names import STAGED
 from postroad.tracking import Tracking
 
 
-def missing(tracking: Tracking, lake: Lake) -> list[str]:
-    """Listed files that are gone, by their paths in the lake."""
-    return [path for path in _listed(tracking) if not any(lake.disk.path(name).exists() for name in _names(path))]
+def missing(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list[str]:
+    """Files that tracking or a table lists and that are gone, by their paths in the lake."""
+    logs = [log for dataset in datasets for log in (dataset.changes, dataset.table)]
+    members = [f"{log.folder}/{member.path}" for log in logs for member in log.members()]
+    listed = [*_listed(tracking), *members]
+    return [path for path in listed if not any(lake.disk.path(name).exists() for name in _names(path))]
 
 
 def litter(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list[str]:

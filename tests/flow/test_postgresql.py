@@ -1,0 +1,36 @@
+"""The whole way with the books on PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from postroad import App, Connection, Project, Sync
+from postroad.connectors.xledger.settings import XledgerSettings
+from postroad.connectors.xledger.simulator import XledgerSimulator
+from postroad.sdk.secrets import Secret
+from tests import oracle
+
+
+def test_a_sync_with_its_books_on_postgresql(tmp_path: Path, postgresql_url: str) -> None:
+    """First load, changes, a cut and continued full refresh, a replay: the tables equal the remote rows."""
+    with XledgerSimulator(seed=21, timesheets=300, burst=None, concurrency=None) as company:
+        settings = XledgerSettings.model_validate(
+            {"url": company.url, "token": Secret.literal(company.token), "page_size": 50}
+        )
+        connections = {"xledger": Connection("xledger", "xledger", settings)}
+        syncs = (Sync("xledger", ("timesheets",)),)
+        project = Project("p", tmp_path, database=postgresql_url, connections=connections, syncs=syncs)
+        for options in ({}, {}, {"full_refresh": True, "limit": 2}, {"full_refresh": True}):
+            with App(project) as app:
+                assert app.runs.start(None, **options).exit_code == 0
+            company.mutate(10)
+            company.delete(3)
+            company.add(4)
+        with App(project) as app:
+            assert app.runs.start().exit_code == 0
+            assert app.runs.replay("xledger.timesheets").exit_code == 0
+            (status,) = app.datasets.status()
+            assert (status.state, status.rejected) == ("in step", {})
+            assert {run["status"] for run in app.runs.list()} == {"succeeded"}
+        truth = oracle.expected(company.rows(owner_set="MINE"))
+        oracle.assert_same(truth, oracle.table(tmp_path / "lake", "xledger/timesheets"), (), "tables")
