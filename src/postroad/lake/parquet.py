@@ -19,7 +19,7 @@ from postroad.telemetry import Point
 
 ROW_GROUP = 50_000
 ROWS_A_FILE = 250_000
-BATCH = 25_000
+BATCH = 12_500  # rows of each side that a comparison holds at once
 
 
 class SortedFile:
