@@ -366,7 +366,7 @@ def test_sequence_09_deletes_are_withheld_for_an_unreadable_key(world: World) ->
 def test_sequence_10_staged_files_have_no_final_name(world: World) -> None:
     """Until its close commits, a walk's files lie in a folder that readers and vacuum pass by."""
     assert world.crash_at(Point.STAGED_ROW)
-    assert len(list(world.changes.glob("_staged/*.parquet"))) == 1
+    assert len(list(world.changes.glob("_staged/full_sync-*.parquet"))) == 1
     assert list(world.changes.glob("*.parquet")) == []
     settle(world)
     assert_law(world)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from postroad.lake import Dataset, Lake
-from postroad.lake.names import STAGED
+from postroad.lake.names import STAGED, twin
 from postroad.tracking import Tracking
 
 
@@ -23,7 +23,7 @@ def missing(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list
 
 def litter(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list[str]:
     """Files below `landing`, `rejected`, `changes` and `tables` that nothing refers to."""
-    known = {name for path in _listed(tracking) for name in _names(path)}
+    known = {name for path in _listed(tracking) for name in (*_names(path), twin(path))}
     for dataset in datasets:
         for log in (dataset.changes, dataset.table):
             known |= {f"{log.folder}/{path}" for path in log.ever_named()}

@@ -23,7 +23,7 @@ from postroad.engine.overlay import Overlay
 from postroad.lake import changes
 from postroad.lake.delta import Member
 from postroad.lake.lake import Dataset, Hand
-from postroad.lake.names import FULL_SYNC, STAGED
+from postroad.lake.names import FULL_SYNC, STAGED, twin
 from postroad.lake.parquet import ROWS_A_FILE, read_file, write_files
 from postroad.lake.streams import Stream, applied, difference, key_column, latest
 from postroad.records import DELETE, OP, UPSERT, key_texts
@@ -62,7 +62,11 @@ class Close:
 
     def _load(self) -> None:
         """Commit the parts as they are, under the version of the walk's beginning."""
-        parts = list(self.parts) if _disjoint(self.parts) else self._resolved()
+        parts = list(self.parts)
+        if not _disjoint(parts):
+            parts = self._resolved()
+            for part in self.parts:
+                self.dataset.disk.remove(twin(part.path))
         members = self._move(parts)
         changes.commit(self.dataset, members, self.walk["version"], self.hand, self._positions(first=True))
         self._finish(members=True)
@@ -251,6 +255,7 @@ class Close:
         for path in paths:
             if _base(path) not in members:
                 self.dataset.disk.remove(path)
+                self.dataset.disk.remove(twin(path))
                 self.dataset.disk.remove(f"{self.dataset.changes.folder}/{_base(path)}")
         if paths:
             files.drop(paths)

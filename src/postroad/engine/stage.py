@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from postroad.engine.bench import Bench, new_token
 from postroad.lake.lake import Hand
-from postroad.lake.names import FULL_SYNC, STAGED
+from postroad.lake.names import FULL_SYNC, STAGED, twin
 from postroad.lake.parquet import ROW_GROUP, ROWS_A_FILE, SortedFile
 from postroad.lake.streams import key_at, latest_of_each
 from postroad.records import Entity, Feed, Refusal, key_texts
@@ -41,7 +41,10 @@ class Stager:
         self._dataset = bench.dataset(walk["entity"])
         self._hand = Hand(claim.run, new_token(), lambda: None)
         self._parts = len(bench.tracking.files.parts(walk["id"]))
+        # In a first load the table will be these very rows: they are written for it at once, not read back later.
+        self._twins = self._dataset.first_load(bench.feed_names(walk["entity"])) and not self._dataset.table.exists()
         self._file: SortedFile | None = None
+        self._twin: SortedFile | None = None
         self._in_file: list[int] = []
         self._tables: list[pa.Table] = []
         self._numbers: list[int] = []
@@ -75,9 +78,9 @@ class Stager:
 
     def discard(self) -> None:
         """Drop the part being written; its pages are in landing."""
-        if self._file is not None:
-            self._file.discard()
-            self._file = None
+        for file in filter(None, (self._file, self._twin)):
+            file.discard()
+        self._file = self._twin = None
 
     def _flush(self) -> None:
         if not self._tables:
@@ -85,7 +88,10 @@ class Stager:
         key = self._entity.key
         rows = latest_of_each(pa.concat_tables(self._tables), key)
         if rows.num_rows:
-            self._file_for(rows).write(self._dataset.stamped(rows, self._walk["version"], self._claim.run))
+            stamped = self._dataset.stamped(rows, self._walk["version"], self._claim.run)
+            self._file_for(rows).write(stamped)
+            if self._twin is not None:
+                self._twin.write(stamped)
             self._in_file += self._numbers
         self._tables, self._numbers = [], []
         if self._file is not None and self._file.rows >= ROWS_A_FILE:
@@ -102,14 +108,20 @@ class Stager:
         if self._file is None:
             name = self._dataset.name_changes(FULL_SYNC, self._walk["version"], self._hand, self._parts)
             path = f"{self._dataset.changes.folder}/{STAGED}/{name}"
-            schema = self._dataset.changes_schema
-            self._file = SortedFile(self._dataset.disk, path, schema, self._entity.key, Point.STAGED_FILE)
+            self._file = self._new_file(path, self._dataset.changes_schema)
+            self._twin = self._new_file(twin(path), self._dataset.table_schema) if self._twins else None
         return self._file
+
+    def _new_file(self, path: str, schema: pa.Schema) -> SortedFile:
+        return SortedFile(self._dataset.disk, path, schema, self._entity.key, Point.STAGED_FILE)
 
     def _close_file(self) -> None:
         file, self._file = self._file, None
+        ready, self._twin = self._twin, None
         if file is None:
             return
+        if ready is not None:
+            ready.close()
         size = file.close()
         part = Part(file.name, file.rows, size, file.first, file.last, min(self._in_file), max(self._in_file))
         runs = self._bench.tracking.runs

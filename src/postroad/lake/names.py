@@ -14,6 +14,12 @@ TABLE = "table"
 STAGED = "_staged"
 
 
+def twin(path: str) -> str:
+    """The file beside a staged part of a full sync that holds the same rows ready for the table."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{name.replace(FULL_SYNC, TABLE, 1)}".lstrip("/")
+
+
 def file_name(kind: str, entity: str, version: int, run: str, token: str, part: int) -> str:
     """The name of one Parquet file."""
     stamp = datetime.fromtimestamp(version / 1e6, UTC)

@@ -1,7 +1,8 @@
 """The current state of a dataset: one row per key, in files sorted by key.
 
 Written by the `materialise` stage: files first, then one commit that exchanges only the files whose keys changed and
-moves the position `changes` with them. A crash before the commit leaves files that no log entry names, and the next
+moves the position `changes` with them. The files of a first load lie ready when it closes: the `stage` stage has
+written them beside those of `changes`, and they are moved in. A crash before the commit leaves files that no log entry names, and the next
 materialise starts from the unmoved position.
 """
 
@@ -32,9 +33,31 @@ def materialise(dataset: Dataset, hand: Hand) -> Tally:
     anew = bool(versions) and position is not None and position < versions[0][0]
     later = [group for group in versions if position is None or group[0] > position]
     tally = Tally()
+    if position is None and later and _adopt(dataset, *later[0], hand):
+        tally.new += sum(member.rows for member in later.pop(0)[1])
     for start in range(0, len(later), VERSIONS_AT_ONCE):
         _commit(dataset, later[start : start + VERSIONS_AT_ONCE], hand, tally, anew=anew and start == 0)
     return tally
+
+
+def _adopt(dataset: Dataset, version: int, members: Sequence[Member], hand: Hand) -> bool:
+    """Take in the files that a first load has laid ready beside its own; False if they are not all there.
+
+    Each was durable before its twin was listed; a kill while they are moved finds them under either name.
+    """
+    staged, folder, disk = f"{dataset.changes.folder}/{names.STAGED}", dataset.table.folder, dataset.disk
+    ready = [names.twin(member.path) for member in members]
+    if not all(disk.path(f"{staged}/{name}").exists() or disk.path(f"{folder}/{name}").exists() for name in ready):
+        return False
+    adds = []
+    for name, member in zip(ready, members, strict=True):
+        disk.move(f"{staged}/{name}", f"{folder}/{name}")
+        low, high = ({key: bound[key] for key in dataset.entity.key} for bound in (member.minimum, member.maximum))
+        adds.append(Member(name, member.rows, disk.path(f"{folder}/{name}").stat().st_size, low, high))
+    disk.watcher(Point.CLOSE_MOVED)
+    positions = {CHANGES: version}
+    dataset.table.commit(dataset.table_schema, version, adds, (), positions, point=Point.TABLE_COMMIT, check=hand.check)
+    return True
 
 
 def _commit(
