@@ -3,8 +3,7 @@
 Written by the `materialise` stage: files first, then one commit that exchanges only the files whose keys changed and
 moves the position `changes` with them. The files of a first load lie ready when it closes: the `stage` stage has
 written them beside those of `changes`, and they are moved in. A crash before the commit leaves files that no log entry
-names, and the next
-materialise starts from the unmoved position.
+names, and the next materialise starts from the unmoved position.
 """
 
 from __future__ import annotations
