@@ -120,6 +120,17 @@ def test_a_stopped_run_loses_its_next_write(tracking: Tracking) -> None:
     assert not tracking.runs.renew(claim)
 
 
+def test_old_runs_are_forgotten(tracking: Tracking, clock: Clock) -> None:
+    """Succeeded ones after 30 days, others after 180."""
+    for status in ("succeeded", "failed"):
+        tracking.runs.end(tracking.runs.claim("erp", "changes", {}), status, {})
+    for days, left in ((29, ["failed", "succeeded"]), (2, ["failed"]), (150, [])):
+        clock.now += days * 86_400
+        claim = tracking.runs.claim("erp", "clean-up", {})
+        assert sorted(run["status"] for run in tracking.runs.list() if run["feed"] == "changes") == left
+        tracking.runs.end(claim, "cancelled", {})
+
+
 def test_a_dataset_has_one_writer(tracking: Tracking, clock: Clock) -> None:
     """A second writer waits its turn; a lease that ran out is replaced and its first holder refused."""
     first = tracking.leases.take("erp.invoices")

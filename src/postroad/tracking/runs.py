@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from postroad.errors import BusyError, LostClaimError, WaitingError
 from postroad.store.database import Database
@@ -23,6 +23,9 @@ from postroad.telemetry import Point
 from postroad.tracking.holder import proven_dead, this_process
 
 LEASE = 60_000_000  # microseconds; renewed at a quarter of it
+DAY = 24 * 3600 * 1_000_000
+KEEP_SUCCEEDED, KEEP_OTHERS = 30 * DAY, 180 * DAY
+AT_ONCE = 100  # old runs that a claim forgets: a small transaction
 FINAL = ("succeeded", "partly_succeeded", "failed", "cancelled", "lost")
 
 
@@ -50,6 +53,7 @@ class Runs:
         """
         with self._database.write(Point.RUN_CLAIMED) as db:
             now = self._database.now(db)
+            db.execute(delete(runs).where(runs.c.id.in_(_outlived(now))))
             active = self._active(db, connection, feed)
             if active is not None and active["status"] == "waiting":
                 return self._resume(db, active, now)
@@ -157,6 +161,12 @@ def true_status(run: Row, now: int) -> str:
 def moment(microseconds: int) -> datetime:
     """A stored time as an aware datetime."""
     return datetime.fromtimestamp(microseconds / 1e6, UTC)
+
+
+def _outlived(now: int) -> Select[tuple[str]]:
+    """Runs that are forgotten (run_engine.md, rule 12); what they landed stays."""
+    succeeded = (runs.c.status == "succeeded") & (runs.c.ended_at < now - KEEP_SUCCEEDED)
+    return select(runs.c.id).where(succeeded | (runs.c.ended_at < now - KEEP_OTHERS)).limit(AT_ONCE)
 
 
 def _run_id(now: int) -> str:
