@@ -17,7 +17,6 @@ from typing import Any
 
 from postroad.app import App
 from postroad.cli import show
-from postroad.cli.memory import use_frugal_pool
 from postroad.cli.report import Reporter
 from postroad.errors import StateError
 from postroad.project import init_project
@@ -36,7 +35,6 @@ PATIENCE = 30.0
 def run_demo(folder: Path, timesheets: int) -> None:
     """Run it; leaves the project in `folder` to look around in."""
     name = next(name for name in connector_names() if load_connector(name).simulator and load_connector(name).example)
-    use_frugal_pool()
     began = time.monotonic()
     for part in ("lake", "postroad.db", "postroad.db-wal", "postroad.db-shm"):
         path = folder / part

@@ -65,10 +65,8 @@ def retry(
     """Try again: `guard` lets a parked close pass, compared anew; `normalise` reads the rows again from landing."""
     from postroad.app import App
     from postroad.cli import show
-    from postroad.cli.memory import use_frugal_pool
     from postroad.cli.report import Reporter
 
-    use_frugal_pool()
     began = time.monotonic()
     with Reporter(quiet=json) as reporter, App.open(project, env, reporter=reporter) as opened:
         report = opened.rejections.retry(dataset, stage)

@@ -43,10 +43,8 @@ def run(
     """
     from postroad.app import App
     from postroad.cli import show
-    from postroad.cli.memory import use_frugal_pool
     from postroad.cli.report import Reporter
 
-    use_frugal_pool()
     # SIGTERM ends a run as Ctrl-C does: with a true status, and the next run goes on.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
@@ -72,10 +70,8 @@ def replay(
 ) -> None:
     """Close a dataset's last snapshot again from landing, without network, and commit the differences."""
     from postroad.app import App
-    from postroad.cli.memory import use_frugal_pool
     from postroad.cli.report import Reporter
 
-    use_frugal_pool()
     began = time.monotonic()
     with Reporter(verbose=verbose, quiet=json) as reporter, App.open(project, env, reporter=reporter) as app:
         report = app.runs.replay(dataset)
