@@ -27,9 +27,8 @@ app.add_typer(state.app, name="state")
 
 def main() -> None:
     """The command line; exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 partly succeeded or waiting."""
-    if (
-        sys.platform == "linux"
-    ):  # Arrow reads it once, at its first allocation; jemalloc keeps a sixth less than mimalloc
+    if sys.platform == "linux":
+        # Arrow reads it once, at its first allocation; jemalloc keeps a sixth less than mimalloc.
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     try:
         app()

@@ -174,7 +174,6 @@ class Close:
         return members
 
     def _write_parts(self, rows: Stream, first_part: int) -> list[Part]:
-
         def name(part: int) -> str:
             return self.dataset.name_changes(FULL_SYNC, self.walk["version"], self.hand, first_part + part)
 
