@@ -64,10 +64,6 @@ class Dataset:
         """The last payload of a feed that `changes` holds; None if it never held one."""
         return self.changes.action(FEED + feed)
 
-    def newest_version(self) -> int:
-        """The highest version of either table; 0 before the first commit."""
-        return max(self.changes.action(FENCE) or 0, self.table.action(FENCE) or 0)
-
     def first_load(self, feeds: Sequence[str]) -> bool:
         """Whether `changes` never took anything in: no feed has a position in its log (sequence 1)."""
         found = self.changes.actions([FEED + feed for feed in feeds])
