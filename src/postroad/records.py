@@ -37,12 +37,38 @@ class Entity:
 
 
 @dataclass(frozen=True)
+class Scope:
+    """The rows of an entity that one walk reads whole; its close deletes inside them only.
+
+    Those whose `column` equals `equals`, or is at least `at_least`; all rows without a column. `moves`: the column can
+    change, so a row may leave the scope alive; a key that the pages lack is asked for before its delete (sequence 12).
+    Values are JSON: a date is `"2026-10-01"`.
+    """
+
+    name: str = "all"
+    column: str | None = None
+    equals: Json = None
+    at_least: Json = None
+    moves: bool = False
+
+
+ALL = Scope()
+
+
+@dataclass(frozen=True)
 class Feed:
-    """What is fetched together under one cursor: the walk of one entity, or the changes of many."""
+    """What is fetched together under one cursor: the walk of one entity's scope, or the changes of many entities.
+
+    Without changes an entity is walked again `every` so many seconds (None: at every run). `revalidates`: the cursor
+    of the last walk tells an unchanged source, which then yields nothing and leaves everything as it is.
+    """
 
     name: str
     entities: tuple[Entity, ...]
     kind: Literal["walk", "changes"]
+    scope: Scope = ALL
+    every: float | None = None
+    revalidates: bool = False
 
     def entity(self, name: str) -> Entity:
         """The entity of that name; KeyError if the feed has none."""
@@ -53,11 +79,14 @@ class Feed:
 class Want:
     """What `fetch` is asked for: everything since `cursor` (None: from the start), for these entities only.
 
-    `newest` is passed for an entity whose position is to be taken anew by leaving it out of the cursor.
+    An entity whose position is to be taken anew is left out of the cursor. A walk reads the rows of `scope`, or, with
+    `keys` (the key columns of one entity), the rows of those keys that still exist, wherever they are by now.
     """
 
     cursor: Json = None
     entities: tuple[str, ...] = ()
+    scope: Scope = ALL
+    keys: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -94,12 +123,14 @@ class Rows:
     """The accepted and refused rows of one entity in one payload.
 
     `records` has the entity's business columns, `_op` and `_changed_at`, in the order of the payload
-    (a key may recur: the last one wins), and `_ambiguous` where the entity has local times.
+    (a key may recur: the last one wins), and `_ambiguous` where the entity has local times. `absent` names business
+    columns that the remote system did not send and `records` lacks: they overwrite nothing (sequence 16).
     """
 
     entity: str
     records: pa.RecordBatch
     refusals: Sequence[Refusal] = ()
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -108,7 +109,7 @@ class App:
         for feed in source.discover():
             entities = tuple(entity for entity in feed.entities if entity.name in named)
             if entities:
-                found.append(Feed(feed.name, entities, feed.kind))
+                found.append(replace(feed, entities=entities))
         return found
 
     def entities(self, connection: str) -> list[str]:

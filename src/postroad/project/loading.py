@@ -122,9 +122,9 @@ class _Loader:
             self.entities[name] = None
             connector = self.connector(child.child("connector"))
             if connector is not None:
-                self.entities[name] = connector.entities
                 settings = self.settings(connector, name, child)
                 if settings is not None:
+                    self.entities[name] = connector.entities(settings)
                     found[name] = Connection(name, connector.name, settings)
         return found
 

@@ -76,13 +76,14 @@ class Connector:
     """What a connector's package registers as `connector`.
 
     `settings` is the pydantic model of a connection in postroad.yaml; its secrets are `postroad.sdk.secrets.Secret`s.
-    `entities` are the entity names that a flow may name. `simulator` is the entry point of `postroad simulate`:
-    a function that takes a typer-free list of arguments. `example` maps file names of an example project to their text.
+    `entities` gives the entity names that a flow may name, from the settings of a connection. `simulator` is the entry
+    point of `postroad simulate`: a function that takes a typer-free list of arguments. `example` maps file names of an
+    example project to their text.
     """
 
     name: str
     settings: type[BaseModel]
-    entities: tuple[str, ...]
+    entities: Callable[[Any], tuple[str, ...]]
     source: Callable[[Any, Tools], Source] | None = None
     simulator: Callable[[list[str]], None] | None = None
     example: Mapping[str, str] = field(default_factory=dict)

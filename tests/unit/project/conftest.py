@@ -49,7 +49,7 @@ class FakeSettings(BaseModel):
         return self
 
 
-FAKE = Connector("fake", FakeSettings, ("timesheets", "employees"), example=EXAMPLE)
+FAKE = Connector("fake", FakeSettings, lambda _: ("timesheets", "employees"), example=EXAMPLE)
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ URL = "https://demo.xledger.net/graphql"
 
 def test_the_connector_is_found_and_names_its_entities() -> None:
     assert load_connector(connector.name) is connector
-    assert connector.entities == ("timesheets",)
+    assert connector.entities(None) == ("timesheets",)
     assert callable(connector.simulator)
 
 

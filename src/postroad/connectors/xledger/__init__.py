@@ -24,7 +24,7 @@ def _simulator(args: list[str]) -> None:
 connector = Connector(
     name="xledger",
     settings=XledgerSettings,
-    entities=("timesheets",),
+    entities=lambda _: ("timesheets",),
     source=_source,
     simulator=_simulator,
     example=EXAMPLE,
