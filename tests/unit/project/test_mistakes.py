@@ -127,9 +127,10 @@ def test_mistakes_of_a_flow(write: Write, text: str, expected: list[Place]) -> N
 def test_all_mistakes_of_all_files_come_at_once(write: Write) -> None:
     folder = write(
         {
-            "postroad.yaml": "project: acme\nlakee: x\nconnections:\n  erp: {connector: fake, url: $UNSET, tokn: x}\n",
+            "postroad.yaml": "project: acme\nlakee: x\nconnections:\n  erp: {connector: fake, url: $UNSET, tokn: x}\n"
+            "  good: {connector: fake, url: 'https://x', token: secret://T}\n",
             "flows/a.yaml": "sync: [{from: epr, entities: [x]}]\n",
-            "flows/b.yaml": "sync: [{from: erp, entities: [x]}]\nsync: []\n",
+            "flows/b.yaml": "sync: [{from: good, entities: [x]}]\nsync: []\n",
             "flows/c.yaml": "sync: [\n",
             ".env": "A=1\nnonsense\n",
         }
