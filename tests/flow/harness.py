@@ -306,9 +306,9 @@ class _Watched(App):
             before(point)
             write_new(name, data, point)
 
-        def guarded_seal(name: str, point: Point) -> None:
+        def guarded_seal(name: str, file: Any, point: Point) -> int:
             before(point)
-            seal(name, point)
+            return seal(name, file, point)
 
         def guarded_move(source: str, target: str) -> None:
             before(Point.CLOSE_MOVED)

@@ -18,6 +18,7 @@ from postroad.engine.bench import Bench, Reporter
 from postroad.engine.heart import Heart
 from postroad.errors import ConfigError
 from postroad.lake import Dataset, Lake
+from postroad.lake.disk import LocalDisk
 from postroad.project import MaxDeletes, Project, load_project, network_filesystem
 from postroad.records import Feed
 from postroad.sdk.connector import Source, Tools
@@ -61,7 +62,7 @@ class App:
         self._sleep = sleep
         _refuse_network_disk(project)
         self.tracking = Tracking(project.database_url, __version__, clock=clock, sleep=sleep, watcher=watcher)
-        self.lake = Lake(project.lake_folder, watcher)
+        self.lake = Lake(LocalDisk(project.lake_folder, watcher))
         self.heart = Heart()
         self.runs = Runs(self)
         self.datasets = Datasets(self)

@@ -67,5 +67,5 @@ class Rejections:
     def _raw(self, row: Mapping[str, Any]) -> str | None:
         if row["file"] is None:
             return None
-        lines = self._app.lake.disk.path(row["file"]).read_text().splitlines()
+        lines = self._app.lake.disk.read(row["file"]).splitlines()
         return next((each["raw"] for each in map(json.loads, lines) if each["row"] == row["row"]), None)

@@ -5,12 +5,13 @@ Litter is what dead attempts left behind. It is shown, never deleted by guess (d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 from postroad.lake import Dataset, Lake
 from postroad.lake.names import STAGED, twin
 from postroad.tracking import Tracking
+
+ZONES = ("landing", "rejected", "changes", "tables")
 
 
 def missing(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list[str]:
@@ -18,7 +19,8 @@ def missing(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list
     logs = [log for dataset in datasets for log in (dataset.changes, dataset.table)]
     members = [f"{log.folder}/{member.path}" for log in logs for member in log.members()]
     listed = [*_listed(tracking), *members]
-    return [path for path in listed if not any(lake.disk.path(name).exists() for name in _names(path))]
+    found = set(_found(lake))
+    return [path for path in listed if found.isdisjoint(_names(path))]
 
 
 def litter(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list[str]:
@@ -27,10 +29,7 @@ def litter(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list[
     for dataset in datasets:
         for log in (dataset.changes, dataset.table):
             known |= {f"{log.folder}/{path}" for path in log.ever_named()}
-    zones = ("landing", "rejected", "changes", "tables")
-    found = (path for zone in zones for path in _files(lake.disk.path(zone)))
-    names = (path.relative_to(lake.disk.root).as_posix() for path in found)
-    return sorted(name for name in names if name not in known)
+    return sorted(name for name in _found(lake) if name not in known)
 
 
 def _listed(tracking: Tracking) -> list[str]:
@@ -43,5 +42,7 @@ def _names(path: str) -> tuple[str, str]:
     return path, path.replace(f"/{STAGED}/", "/")
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and "_delta_log" not in path.parts]
+def _found(lake: Lake) -> Iterator[str]:
+    """What lies there; one look at each zone costs less than a question for each file."""
+    names = (name for zone in ZONES for name in lake.disk.names(zone))
+    return (name for name in names if "/_delta_log/" not in name)

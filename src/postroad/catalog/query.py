@@ -36,7 +36,7 @@ def query(datasets: Sequence[Dataset], sql: str) -> pa.Table:
 
 
 def _view(database: duckdb.DuckDBPyConnection, dataset: Dataset, log: DeltaLog, schema: pa.Schema, name: str) -> None:
-    paths = [str(dataset.disk.path(f"{log.folder}/{member.path}")) for member in log.members()]
+    paths = [dataset.disk.url(f"{log.folder}/{member.path}") for member in log.members()]
     target = f"{_quoted(dataset.connection)}.{_quoted(name)}"
     if not paths:
         empty = schema.empty_table()

@@ -158,7 +158,7 @@ class Close:
 
     def _where(self, part: Part) -> str:
         """A part's path: staged, or at its final name if a close was killed after moving it."""
-        return part.path if self.dataset.disk.path(part.path).exists() else self._final(part)
+        return part.path if self.dataset.disk.exists(part.path) else self._final(part)
 
     def _final(self, part: Part) -> str:
         return f"{self.dataset.changes.folder}/{_base(part.path)}"

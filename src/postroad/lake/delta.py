@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,7 +24,7 @@ from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from postroad.errors import StateError
-from postroad.lake.disk import Disk, make_folder, sync_file, sync_folder
+from postroad.lake.disk import Disk
 from postroad.telemetry import Point
 
 FENCE = "postroad"
@@ -50,7 +50,7 @@ class DeltaLog:
     def __init__(self, disk: Disk, folder: str) -> None:
         self._disk = disk
         self.folder = folder
-        self._path = disk.path(folder)
+        self._log = f"{folder}/_delta_log"
         self.expected: int | None = None
 
     def open_for_writing(self) -> None:
@@ -59,16 +59,14 @@ class DeltaLog:
         The last entry is flushed first: a process killed between its commit and its fsync left that to us, and from
         here on positions and rows are relied on.
         """
-        self._set_torn_entry_aside()
-        if self.exists():
-            self._sync_log()
-            self._disk.watcher(Point.LOG_SEALED)
+        if self._disk.tears:
+            self._set_torn_entry_aside()
+            self._seal_log()
         self.expected = self.action(FENCE)
 
     def exists(self) -> bool:
         """Whether the table was ever committed."""
-        log = self._path / "_delta_log"
-        return log.is_dir() and any(log.glob("*.json"))
+        return any(True for _ in self._entries())
 
     def action(self, name: str) -> int | None:
         """The value of an application transaction; None if it was never written."""
@@ -91,8 +89,7 @@ class DeltaLog:
 
     def ever_named(self) -> set[str]:
         """Every file that the table's log names, members and former ones, which readers of older versions may need."""
-        log = self._path / "_delta_log"
-        entries = (json.loads(line) for path in log.glob("*.json") for line in path.read_text().splitlines())
+        entries = (json.loads(line) for name in self._entries() for line in self._disk.read(name).splitlines())
         named = (entry.get("add") or entry.get("remove") for entry in entries)
         return {unquote(action["path"]) for action in named if action}
 
@@ -129,7 +126,8 @@ class DeltaLog:
         except DeltaError as error:  # a commit that came first, or a table that somebody created meanwhile
             raise StateError(f"{self.folder} was written by somebody else: {error}") from error
         self.expected = version
-        self._sync_log()
+        if self._disk.tears:
+            self._flush_log()
         self._disk.watcher(point)
 
     def tidy(self) -> None:
@@ -144,11 +142,10 @@ class DeltaLog:
         handle.vacuum(
             KEEP_HOURS, dry_run=False, full=False, commit_properties=properties, post_commithook_properties=HOOKS
         )
-        handle = DeltaTable(str(self._path))
-        handle.create_checkpoint()
-        for path in (self._path / "_delta_log").glob("*checkpoint*"):
-            sync_file(path)
-        self._sync_log()
+        self._open().create_checkpoint()
+        if self._disk.tears:
+            self._disk.flush(*(name for name in self._disk.names(self._log) if "checkpoint" in name))
+            self._flush_log()
         self._disk.watcher(Point.CHECKPOINT)
 
     def _handle(self) -> DeltaTable | None:
@@ -156,13 +153,16 @@ class DeltaLog:
         if not self.exists():
             return None
         try:
-            return DeltaTable(str(self._path))
+            return self._open()
         except DeltaError:
             torn = self._torn_entry()
             if torn is None:
                 raise
-        version = int(torn.stem) - 1
-        return DeltaTable(str(self._path), version=version) if version >= 0 else None
+        version = int(PurePosixPath(torn).stem) - 1
+        return self._open(version) if version >= 0 else None
+
+    def _open(self, version: int | None = None) -> DeltaTable:
+        return DeltaTable(self._disk.url(self.folder), version, self._disk.options)
 
     def _require_expected(self, handle: DeltaTable | None, version: int) -> None:
         found = None if handle is None else handle.transaction_version(FENCE)
@@ -172,44 +172,50 @@ class DeltaLog:
             raise StateError(f"{self.folder} is at version {found}: it never goes back to {version}")
 
     def _create(self, schema: pa.Schema, actions: list[Any], properties: CommitProperties) -> None:
-        make_folder(self._path)
+        self._disk.make_folder(self.folder)
         settings = {"delta.enableExpiredLogCleanup": "false"}
         create_table_with_add_actions(
-            str(self._path),
+            self._disk.url(self.folder),
             Schema.from_arrow(schema),
             actions,
             mode="error",
             configuration=settings,
             commit_properties=properties,
+            storage_options=self._disk.options,
             post_commithook_properties=HOOKS,
         )
-        sync_folder(self._path)
+        self._disk.flush(self.folder)
 
-    def _sync_log(self) -> None:
-        log = self._path / "_delta_log"
-        sync_file(max(log.glob("*.json")))
-        sync_folder(log)
+    def _entries(self) -> Iterator[str]:
+        return (name for name in self._disk.names(self._log) if name.endswith(".json"))
+
+    def _seal_log(self) -> None:
+        if self.exists():
+            self._flush_log()
+            self._disk.watcher(Point.LOG_SEALED)
+
+    def _flush_log(self) -> None:
+        self._disk.flush(max(self._entries()), self._log)
 
     def _set_torn_entry_aside(self) -> None:
         torn = self._torn_entry()
         if torn is not None:
-            torn.rename(torn.with_name(f"{torn.name}.torn-{time.time_ns()}"))
-            sync_folder(torn.parent)
+            self._disk.move(torn, f"{torn}.torn-{time.time_ns()}")
             self._disk.watcher(Point.TORN_ASIDE)
 
-    def _torn_entry(self) -> Path | None:
+    def _torn_entry(self) -> str | None:
         """The last entry of the log, if a power cut tore it."""
-        if not self.exists():
+        last = max(self._entries(), default=None) if self._disk.tears else None
+        if last is None:
             return None
-        last = max((self._path / "_delta_log").glob("*.json"))
         try:
-            entries = [json.loads(line) for line in last.read_text().splitlines()]
+            entries = [json.loads(line) for line in self._disk.read(last).splitlines()]
         except ValueError:
             return last
         return None if entries else last
 
     def _add(self, member: Member) -> AddAction:
-        size = Path(self._path / member.path).stat().st_size
+        size = self._disk.size(f"{self.folder}/{member.path}")
         stats = {"numRecords": member.rows, "minValues": dict(member.minimum), "maxValues": dict(member.maximum)}
         stats["nullCount"] = dict.fromkeys(member.minimum, 0)
         return AddAction(member.path, size, {}, time.time_ns() // 1_000_000, True, json.dumps(stats, default=str))

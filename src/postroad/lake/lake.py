@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -15,7 +14,6 @@ from postroad.lake.landing import Landing
 from postroad.lake.parquet import read_files
 from postroad.lake.streams import Stream
 from postroad.records import Entity, stored_schema
-from postroad.telemetry import Watcher, unwatched
 
 FEED = "feed:"  # the action that says which payload of a feed was applied last
 CHANGES = "changes"  # the action of a table that says which version of `changes` it shows
@@ -31,11 +29,11 @@ class Hand:
 
 
 class Lake:
-    """A folder tree on a local disk."""
+    """The files of a project, wherever they lie."""
 
-    def __init__(self, root: Path, watcher: Watcher = unwatched) -> None:
-        self.disk = Disk(root, watcher)
-        self.landing = Landing(self.disk)
+    def __init__(self, disk: Disk) -> None:
+        self.disk = disk
+        self.landing = Landing(disk)
 
     def dataset(self, connection: str, entity: Entity) -> Dataset:
         """The dataset of one entity of a connection."""

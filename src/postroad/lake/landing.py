@@ -32,11 +32,11 @@ class Landing:
 
     def get(self, path: str, size: int, digest: str) -> bytes:
         """Read a payload back; StateError if it is gone or is not what was written."""
-        source = self._disk.path(path)
-        if not source.exists():
-            raise StateError(f"the landed payload {path} is gone; restore it or run a full refresh of its entity")
         try:
-            packed = source.read_bytes()
+            packed = self._disk.read(path)
+        except FileNotFoundError:
+            message = f"the landed payload {path} is gone; restore it or run a full refresh of its entity"
+            raise StateError(message) from None
         except OSError as error:
             raise StateError(f"the landed payload {path} cannot be read: {error}") from error
         if hashlib.sha256(packed).hexdigest() != digest:

@@ -31,7 +31,8 @@ class SortedFile:
         self._schema = schema
         self._key = key
         self._point = point
-        self._writer = pq.ParquetWriter(disk.prepare(name), schema, **_options(schema, key))
+        self._file = disk.create(name)
+        self._writer = pq.ParquetWriter(self._file, schema, **_options(schema, key))
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
         self.rows = 0
@@ -54,13 +55,12 @@ class SortedFile:
         """Finish the file durably; its size in bytes."""
         self._flush()
         self._writer.close()
-        self._disk.seal(self.name, self._point)
-        return self._disk.path(self.name).stat().st_size
+        return self._disk.seal(self.name, self._file, self._point)
 
     def discard(self) -> None:
         """Drop a file that is not wanted after all."""
         self._writer.close()
-        self._disk.remove(self.name)
+        self._disk.discard(self.name, self._file)
 
     def _flush(self) -> None:
         if self._waiting:
@@ -121,7 +121,7 @@ def finish(file: SortedFile, folder: str, key: Key) -> Member:
 
 def read_file(disk: Disk, path: str, schema: pa.Schema) -> Stream:
     """The rows of one file as tables of that schema; a column that the file lacks is null."""
-    with pq.ParquetFile(disk.path(path)) as file:
+    with disk.open(path) as source, pq.ParquetFile(source) as file:
         present = set(file.schema_arrow.names)
         wanted = [name for name in schema.names if name in present]
         for batch in file.iter_batches(batch_size=BATCH, columns=wanted, use_threads=False):

@@ -47,13 +47,13 @@ def _adopt(dataset: Dataset, version: int, members: Sequence[Member], hand: Hand
     """
     staged, folder, disk = f"{dataset.changes.folder}/{names.STAGED}", dataset.table.folder, dataset.disk
     ready = [names.twin(member.path) for member in members]
-    if not all(disk.path(f"{staged}/{name}").exists() or disk.path(f"{folder}/{name}").exists() for name in ready):
+    if not all(disk.exists(f"{staged}/{name}") or disk.exists(f"{folder}/{name}") for name in ready):
         return False
     adds = []
     for name, member in zip(ready, members, strict=True):
         disk.move(f"{staged}/{name}", f"{folder}/{name}")
         low, high = ({key: bound[key] for key in dataset.entity.key} for bound in (member.minimum, member.maximum))
-        adds.append(Member(name, member.rows, disk.path(f"{folder}/{name}").stat().st_size, low, high))
+        adds.append(Member(name, member.rows, disk.size(f"{folder}/{name}"), low, high))
     disk.watcher(Point.CLOSE_MOVED)
     positions = {CHANGES: version}
     dataset.table.commit(dataset.table_schema, version, adds, (), positions, point=Point.TABLE_COMMIT, check=hand.check)
