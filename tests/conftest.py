@@ -30,9 +30,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 terminalreporter.write_line(f"\n{value}")
 
 
-def absent(what: str) -> NoReturn:
+def absent(what: str, remedy: str = "scripts/services start") -> NoReturn:
     """Skip a test by the name of what it lacks; under CI nothing may be lacking."""
-    message = f"{what} is absent: scripts/services start"
+    message = f"{what} is absent: {remedy}"
     if CI:
         pytest.fail(message)
     pytest.skip(message)
