@@ -48,7 +48,7 @@ class Stranger:
     @contextmanager
     def simulator(self) -> Iterator[str]:
         """The simulator as a process of its own; yields its address, which it prints."""
-        words = [self.bin / "postroad", "simulate", "xledger", "--port", "0", "--timesheets", "300"]
+        words = [str(self.bin / "postroad"), "simulate", "xledger", "--port", "0", "--timesheets", "300"]
         process = subprocess.Popen(words, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         try:
@@ -125,10 +125,11 @@ def _install(python: Path, words: list[str]) -> None:
 
 def _typed(words: Any, **settings: Any) -> str:
     done = subprocess.run(list(map(str, words)), check=False, capture_output=True, text=True, timeout=100, **settings)
+    out: str = done.stdout
     if done.returncode:
-        print(done.stdout, done.stderr)  # pytest shows it
+        print(out, done.stderr)  # pytest shows it
     done.check_returncode()
-    return done.stdout
+    return out
 
 
 def _json(text: str) -> Any:
