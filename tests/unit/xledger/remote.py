@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 
-from postroad.connectors.xledger.entities import TIMESHEETS, Declaration, parse_fields
+from postroad.connectors.xledger.declaration import Declaration, parse_fields
+from postroad.connectors.xledger.entities import TIMESHEETS
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.connectors.xledger.source import XledgerSource
 from postroad.records import Feed

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from postroad.connectors.xledger import connector
 from postroad.connectors.xledger.check import checks
 from postroad.connectors.xledger.documents import selection
-from postroad.connectors.xledger.entities import TIMESHEETS, Declaration, find, parse_fields
+from postroad.connectors.xledger.declaration import Declaration, find, parse_fields
+from postroad.connectors.xledger.entities import TIMESHEETS
 from postroad.connectors.xledger.example import SIMULATOR_TOKEN
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.connectors.xledger.simulator import DEMO_TOKEN
@@ -60,7 +61,7 @@ def test_settings_have_the_documented_defaults() -> None:
 
 def test_declarations_refuse_what_cannot_be_a_table() -> None:
     with pytest.raises(ConfigError, match="kind"):
-        parse_fields("dbId number")
+        parse_fields("dbId numeral")
     doubled = Declaration("x", "x", "x", parse_fields("dbId int\na.b int\na_b int"), "int", "Int", False)
     with pytest.raises(ConfigError, match="a_b"):
         _ = doubled.schema

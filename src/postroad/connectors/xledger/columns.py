@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from postroad.connectors.xledger.entities import COLUMN_TYPES, JSON_TYPES, Declaration, Field, Kind
+from postroad.connectors.xledger.declaration import COLUMN_TYPES, JSON_TYPES, Declaration, Field, Kind
 from postroad.connectors.xledger.times import to_utc
 from postroad.records import MONEY
 
@@ -20,6 +20,7 @@ CAUSES: Mapping[Kind, tuple[str, str]] = {
     "id64": ("bad_number", "is no whole number"),
     "money": ("bad_decimal", "is no decimal number with at most 29 digits before and 9 after the point"),
     "decimal": ("bad_decimal", "is no decimal number with at most 29 digits before and 9 after the point"),
+    "number": ("bad_decimal", "is no decimal number with at most 29 digits before and 9 after the point"),
     "date": ("bad_date", "is no date of the form yyyy-mm-dd"),
     "local_time": ("bad_time", "is no local time of the form yyyy-mm-ddThh:mm:ss"),
 }
@@ -96,6 +97,8 @@ def _converted(values: pa.Array, each: Field, zone: str, columns: Columns) -> pa
         array, rows = cast_ids(values)
     elif each.kind == "date":
         array, rows = _years_1_to_9999(*cast_or_find(values, COLUMN_TYPES[each.kind]))
+    elif each.kind == "number":
+        array, rows = cast_or_find(values, COLUMN_TYPES[each.kind])
     else:
         array, rows = cast_decimals(values)
     columns.refuse(rows, CAUSES[each.kind][0], f"{each.column} {CAUSES[each.kind][1]}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from postroad.connectors.xledger.entities import Declaration, Field
+from postroad.connectors.xledger.declaration import Declaration, Field
 
 TENANT = "tenant"
 TENANT_ROOT = "tenant: entities(ownerSet: CURRENT, first: 1) { edges { node { dbId } } }"

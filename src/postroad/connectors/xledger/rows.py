@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from postroad.connectors.xledger.columns import Bad, Columns
 from postroad.connectors.xledger.edges import Edges, edge_key
-from postroad.connectors.xledger.entities import Declaration
+from postroad.connectors.xledger.declaration import Declaration
 from postroad.connectors.xledger.halves import unmarked
 from postroad.records import AMBIGUOUS, CHANGED_AT, OP, Refusal, Rows
 

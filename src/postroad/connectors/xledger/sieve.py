@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -10,8 +11,14 @@ import msgspec
 import pyarrow as pa
 
 from postroad.connectors.xledger.columns import Bad
+from postroad.connectors.xledger.declaration import JSON_TYPES
 
-_SCALARS: dict[pa.DataType, type] = {pa.string(): str, pa.int64(): int, pa.bool_(): bool}
+_SCALARS: dict[pa.DataType, type] = {
+    pa.string(): str,
+    pa.int64(): int,
+    pa.bool_(): bool,
+    JSON_TYPES["number"]: Decimal,
+}
 
 
 def sift(texts: Sequence[bytes], node: pa.DataType, read: Callable[[bytes], object]) -> dict[int, Bad]:

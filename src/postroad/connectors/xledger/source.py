@@ -9,7 +9,8 @@ import httpx
 from postroad.connectors.xledger.api import Api
 from postroad.connectors.xledger.changes import Poll
 from postroad.connectors.xledger.check import checks, forecast
-from postroad.connectors.xledger.entities import ENTITIES, Declaration, find
+from postroad.connectors.xledger.declaration import Declaration, find
+from postroad.connectors.xledger.entities import TIMESHEETS
 from postroad.connectors.xledger.parse import parse
 from postroad.connectors.xledger.scope import Identity
 from postroad.connectors.xledger.settings import XledgerSettings
@@ -26,7 +27,7 @@ class XledgerSource:
         settings: XledgerSettings,
         tools: Tools,
         *,
-        entities: Sequence[Declaration] = ENTITIES,
+        entities: Sequence[Declaration] = (TIMESHEETS,),
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._settings = settings
