@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from postroad.connectors.xledger import connector
 from postroad.connectors.xledger.check import checks
-from postroad.connectors.xledger.documents import selection
 from postroad.connectors.xledger.declaration import Declaration, find, parse_fields
+from postroad.connectors.xledger.documents import selection
 from postroad.connectors.xledger.entities import TIMESHEETS
 from postroad.connectors.xledger.example import SIMULATOR_TOKEN
 from postroad.connectors.xledger.settings import XledgerSettings

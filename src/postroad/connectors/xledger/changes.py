@@ -14,8 +14,8 @@ from typing import Any
 
 from postroad.connectors.xledger.answers import Reply
 from postroad.connectors.xledger.api import Api
-from postroad.connectors.xledger.documents import TENANT, Ask, changes_document
 from postroad.connectors.xledger.declaration import Declaration
+from postroad.connectors.xledger.documents import TENANT, Ask, changes_document
 from postroad.connectors.xledger.faults import NoCurrentError, QueryError, QueryTimeoutError, UnusableError
 from postroad.connectors.xledger.lookup import envelope, look_up, wanted_ids
 from postroad.connectors.xledger.scope import Identity

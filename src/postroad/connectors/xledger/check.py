@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from postroad.connectors.xledger.answers import key_of
 from postroad.connectors.xledger.api import Api
-from postroad.connectors.xledger.documents import edge_rows_document, tenant_document
 from postroad.connectors.xledger.declaration import Declaration
+from postroad.connectors.xledger.documents import edge_rows_document, tenant_document
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.errors import PostroadError
 from postroad.records import Check

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from postroad.connectors.xledger.columns import Bad, Columns, cast_ids, cast_or_find, convert, node_type
-from postroad.connectors.xledger.edges import Edges, edge_key, read_edges
 from postroad.connectors.xledger.declaration import JSON_TYPES, Declaration
+from postroad.connectors.xledger.edges import Edges, edge_key, read_edges
 from postroad.connectors.xledger.lookup import DELETED, UPSERTS
 from postroad.connectors.xledger.rows import Draft
 from postroad.connectors.xledger.times import to_utc

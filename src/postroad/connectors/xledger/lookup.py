@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from postroad.connectors.xledger.answers import Page, delta_of
 from postroad.connectors.xledger.api import Api
-from postroad.connectors.xledger.documents import rows_document
 from postroad.connectors.xledger.declaration import Declaration
+from postroad.connectors.xledger.documents import rows_document
 from postroad.connectors.xledger.faults import QueryTimeoutError, UnusableError
 from postroad.connectors.xledger.walk import advanced
 from postroad.errors import RemoteError

@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from postroad.connectors.xledger import changes, walk
 from postroad.connectors.xledger.columns import convert, node_type
+from postroad.connectors.xledger.declaration import Declaration, find
 from postroad.connectors.xledger.deltas import with_current, with_rows
 from postroad.connectors.xledger.edges import edges_of, joined, read_page, texts_of
-from postroad.connectors.xledger.declaration import Declaration, find
 from postroad.connectors.xledger.halves import decoded
 from postroad.connectors.xledger.rows import Draft
 from postroad.errors import StateError

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from postroad.connectors.xledger.columns import Bad, Columns
-from postroad.connectors.xledger.edges import Edges, edge_key
 from postroad.connectors.xledger.declaration import Declaration
+from postroad.connectors.xledger.edges import Edges, edge_key
 from postroad.connectors.xledger.halves import unmarked
 from postroad.records import AMBIGUOUS, CHANGED_AT, OP, Refusal, Rows
 

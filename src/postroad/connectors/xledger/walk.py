@@ -7,8 +7,8 @@ from typing import Any
 
 from postroad.connectors.xledger.answers import Page, Reply
 from postroad.connectors.xledger.api import Api
-from postroad.connectors.xledger.documents import walk_document
 from postroad.connectors.xledger.declaration import Declaration
+from postroad.connectors.xledger.documents import walk_document
 from postroad.connectors.xledger.faults import QueryError
 from postroad.connectors.xledger.scope import Identity
 from postroad.errors import CursorExpiredError, RemoteError
