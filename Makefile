@@ -4,6 +4,7 @@ SOURCES := pyproject.toml scripts/install requirements/build.lock
 N ?= 2000
 LAKE ?= demo/lake
 WITNESS := .cache/witness-venv
+DLT := .cache/dlt-venv
 
 .PHONY: install demo test lint soak bench witness lock services services-stop clean
 .NOTPARALLEL:
@@ -35,8 +36,13 @@ test: lint services
 soak: install
 	POSTROAD_SOAK_KILLS=$(N) $(BIN)/pytest -m soak -n 0 --timeout 0 -s
 
-bench: install
+bench: install $(DLT)/stamp
 	@$(BIN)/python -m benchmarks
+
+$(DLT)/stamp: requirements/dlt.lock .venv/dev.stamp
+	$(BIN)/uv venv --quiet --clear $(DLT)
+	$(BIN)/uv pip install --quiet --python $(DLT)/bin/python --require-hashes -r requirements/dlt.lock
+	@touch $@
 
 services: install
 	@$(BIN)/python scripts/services start
