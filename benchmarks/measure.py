@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -26,7 +27,10 @@ class Usage:
 
 
 def measured(command: Sequence[str], environment: Mapping[str, str], core: int | None) -> Usage:
-    """Run a command on one core and measure it; RuntimeError if it fails. Its last line of output is read as JSON."""
+    """Run a command on one core and measure it; RuntimeError if it fails.
+
+    Its output, or the last line of it, is read as JSON.
+    """
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(environment)) as process:
         if core is not None:
@@ -47,7 +51,7 @@ def middle(usages: Sequence[Usage], name: str) -> float:
 
 
 def _told(lines: Sequence[bytes]) -> Any:
-    try:
-        return json.loads(lines[-1])
-    except (IndexError, ValueError):
-        return None
+    for part in (lines, lines[-1:]):
+        with suppress(ValueError):
+            return json.loads(b"".join(part))
+    return None

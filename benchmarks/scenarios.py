@@ -55,13 +55,13 @@ class Scenario:
 
     def first_load(self) -> Usage:
         """Ours, into an empty folder."""
-        shutil.rmtree(self._project, ignore_errors=True)
-        flow = self._project / "flows" / "hours.yaml"
-        flow.parent.mkdir(parents=True)
-        flow.write_text(FLOW)
-        settings = PROJECT.format(url=self.server.url, variable=TOKEN_VARIABLE, page=PAGE)
-        (self._project / "postroad.yaml").write_text(settings)
+        shutil.rmtree(self.project, ignore_errors=True)
+        self.lay_project()
         return self._postroad("run")
+
+    def changes(self) -> Usage:
+        """Ours, every hour's run: what changed since the last one. Tells what `run --json` tells."""
+        return self._postroad("run", "--json")
 
     def refresh(self) -> Usage:
         """Ours, a second full refresh with its comparison."""
@@ -71,12 +71,21 @@ class Scenario:
         """What a process of ours costs that opens the project and asks no remote system."""
         return self._postroad("run", "--dry-run")
 
+    def lay_project(self) -> None:
+        """Write the project's files, for this server."""
+        flow = self.project / "flows" / "hours.yaml"
+        flow.parent.mkdir(parents=True, exist_ok=True)
+        flow.write_text(FLOW)
+        settings = PROJECT.format(url=self.server.url, variable=TOKEN_VARIABLE, page=PAGE)
+        (self.project / "postroad.yaml").write_text(settings)
+
     @property
-    def _project(self) -> Path:
+    def project(self) -> Path:
+        """Where our project lies."""
         return self.folder / "project"
 
     def _postroad(self, *arguments: str) -> Usage:
-        return self._run(POSTROAD, *arguments, "--project", str(self._project))
+        return self._run(POSTROAD, *arguments, "--project", str(self.project))
 
     def _floor(self, *options: str) -> Usage:
         folder = self.folder / "floor"
@@ -93,11 +102,11 @@ class Scenario:
 
 
 @contextmanager
-def opened(rows: int, folder: Path, environment: dict[str, str]) -> Iterator[Scenario]:
+def opened(rows: int, folder: Path, environment: dict[str, str], *, rendered: bool = True) -> Iterator[Scenario]:
     """A simulator of that size on one core, and the other core for the client."""
     cores = sorted(os.sched_getaffinity(0))
     ours, theirs = (cores[0], cores[-1]) if len(cores) > 1 else (None, None)
-    with serving(rows, theirs) as server:
+    with serving(rows, theirs, rendered=rendered) as server:
         yield Scenario(server, folder, environment, ours)
 
 

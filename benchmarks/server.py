@@ -1,7 +1,7 @@
 """The simulator as a process of its own on a core of its own, every page rendered before anybody asks.
 
-As a module it is that process: `python -m benchmarks.server ROWS` prints one line of JSON when it is ready and serves
-until its standard input is closed.
+As a module it is that process: `python -m benchmarks.server ROWS [--on-demand]` prints one line of JSON when it is
+ready and serves until its standard input is closed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 PAGE = 10_000
@@ -41,16 +42,20 @@ class Server:
         fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
-    def _control(self, name: str, arguments: dict[str, float]) -> None:
+    def update(self, db_id: int, **fields: str) -> None:
+        """Change a timesheet, as a person would."""
+        self._control("update", {"db_id": db_id, **fields})
+
+    def _control(self, name: str, arguments: dict[str, Any]) -> None:
         base = self.url.removesuffix("/graphql")
         with urlopen(Request(f"{base}/_simulator/{name}", json.dumps(arguments).encode(), method="POST")) as answer:
             answer.read()
 
 
 @contextmanager
-def serving(rows: int, core: int | None) -> Iterator[Server]:
-    """Run the simulator pinned to a core."""
-    command = [sys.executable, "-m", "benchmarks.server", str(rows)]
+def serving(rows: int, core: int | None, *, rendered: bool = True) -> Iterator[Server]:
+    """Run the simulator pinned to a core. Where its speed does not count, pages need not be `rendered` before."""
+    command = [sys.executable, "-m", "benchmarks.server", str(rows), *([] if rendered else ["--on-demand"])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         if core is not None:
             os.sched_setaffinity(process.pid, {core})
@@ -83,7 +88,7 @@ def warm_up(url: str, token: str, queries: dict[str, str]) -> None:
     ask(queries["next"], {"after": after or ""})
 
 
-def _serve(rows: int) -> None:
+def _serve(rows: int, *options: str) -> None:
     from postroad.connectors.xledger.documents import Scope, walk_document
     from postroad.connectors.xledger.entities import TIMESHEETS
     from postroad.connectors.xledger.simulator import XledgerSimulator
@@ -94,12 +99,15 @@ def _serve(rows: int) -> None:
         "first": walk_document(TIMESHEETS, scope, None, tenant=False).text,
         "next": walk_document(TIMESHEETS, scope, "x", tenant=False).text,
     }
-    with XledgerSimulator(timesheets=rows, burst=None, concurrency=None, cache_bytes=None) as simulator:
-        warm_up(simulator.url, simulator.token, queries)
-        simulator.pre_render()
+    rendered = "--on-demand" not in options
+    cache: dict[str, Any] = {"cache_bytes": None} if rendered else {}
+    with XledgerSimulator(timesheets=rows, burst=None, concurrency=None, **cache) as simulator:
+        if rendered:
+            warm_up(simulator.url, simulator.token, queries)
+            simulator.pre_render()
         print(json.dumps({"url": simulator.url, "token": simulator.token, "queries": queries}), flush=True)
         sys.stdin.read()
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]))
+    _serve(int(sys.argv[1]), *sys.argv[2:])
