@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import operator
 import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from graphql import DocumentNode, GraphQLObjectType, GraphQLSchema, execute_sync, get_named_type
 
-from postroad.connectors.xledger.simulator.company import DERIVED, REFERENCES, STORED
+from postroad.connectors.xledger.simulator.declare import Table
 from postroad.connectors.xledger.simulator.documents import valid
 from postroad.connectors.xledger.simulator.filters import OWNER_SETS
+from postroad.connectors.xledger.simulator.generate import Row
 from postroad.connectors.xledger.simulator.pages import local_time
+from postroad.connectors.xledger.simulator.schema import Known, terms
 from postroad.connectors.xledger.simulator.store import Store
+from postroad.connectors.xledger.simulator.tables import CONNECTIONS, DELTAS, TABLES, TYPES
 
 COMPARE = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
 
@@ -33,7 +39,7 @@ class Writer:
         return f"{head} {{ {' '.join(roots)} }} {' '.join(self.fragments)}"
 
     def _root(self, number: int) -> str:
-        name = self.draw.choice(["timesheets"] * 4 + ["timesheet_deltas"] * 2 + ["entities", "__typename"])
+        name = self.draw.choice([*["timesheets"] * 4, *CONNECTIONS, *DELTAS, *DELTAS, "__typename"])
         if name == "__typename":
             return f"r{number}: __typename"
         root = self.schema.query_type
@@ -49,39 +55,36 @@ class Writer:
         ):
             if argument == "size":
                 given.append(self._given(draw.choice(["first", "last"]), "Int", draw.choice([0, 1, 3, 17, 400])))
-            elif argument in {"after", "before"}:
-                given.append(self._given(argument, "String", self._cursor(name)))
+            elif argument in {"after", "before"} and (cursor := self._cursor(name)) is not None:
+                given.append(self._given(argument, "String", cursor))
             elif argument == "ownerSet":
                 given.append(self._given(argument, "OwnerSet", draw.choice([*OWNER_SETS]), quote=False))
-            elif name == "timesheets" and argument == "objectStatus":
+            elif name in CONNECTIONS and argument == "objectStatus":
                 given.append(self._given(argument, "ObjectStatus", draw.choice(["ALL", "OPEN", "CLOSED"]), quote=False))
-            elif name == "timesheets":
-                given.append(self._given("filter", "Timesheet_Filter", self._filter(2)))
+            elif name in CONNECTIONS and argument == "filter":
+                given.append(self._given("filter", CONNECTIONS[name].filter, self._filter(CONNECTIONS[name], 2)))
         return f"({', '.join(given)})" if given else ""
 
-    def _cursor(self, name: str) -> str:
-        if name == "timesheet_deltas":
-            return self.store.log.sync_version(self.draw.choice(self.store.log.between(0, None, OWNER_SETS["ALL"])))
-        if name == "entities":
-            return str(self.draw.choice(self.store.catalog["owner"][1:])["dbId"])
-        return str(self.store.company.db_id(self.draw.randrange(self.store.end)) + self.draw.choice([-1, 0, 0, 1]))
+    def _cursor(self, name: str) -> str | None:
+        rows = self.store.rows[DELTAS[name].name if name in DELTAS else name]
+        if name in CONNECTIONS:
+            return str(rows.generated.db_id(self.draw.randrange(rows.end)) + self.draw.choice([-1, 0, 0, 1]))
+        deltas = rows.log.between(0, None, OWNER_SETS["ALL"])
+        return rows.log.sync_version(self.draw.choice(deltas)) if deltas else None
 
-    def _filter(self, depth: int) -> dict[str, Any]:
-        draw, made = self.draw, {}
-        number = draw.randrange(self.store.end)
-        row: dict[str, Any] = dict(zip(STORED, self.store.company.row(number), strict=True))
-        ids = {name: self.store.catalog[kind][row[kind]]["dbId"] for name, kind in DERIVED.items()}
-        for name in draw.sample(["dbId", "assignmentDate", "modifiedAt", "approved", *DERIVED], draw.randint(0, 2)):
-            value = ids.get(name, row.get(name))
-            if name == "dbId":
-                value = draw.choice([value, str(value)])
-            if name in {"dbId", "assignmentDate", "modifiedAt"}:
-                suffix = draw.choice(["", "_in", "_gt", "_gte", "_lt", "_lte"])
-            else:
-                suffix = draw.choice(["", "_in"]) if name in DERIVED else ""
-            made[name + suffix] = [value] if suffix == "_in" else value
+    def _filter(self, table: Table, depth: int) -> dict[str, Any]:
+        """Terms of any kind, whose operands are the values of a random row or of none."""
+        draw, made = self.draw, dict[str, Any]()
+        rows = self.store.rows[table.name]
+        node = Node(self.store, table.name, rows.generated.row(draw.randrange(rows.generated.size)), table.type)
+        for term, kind in draw.sample([*terms(table).items()], draw.randint(0, 2)):
+            value = node[term.partition("_")[0]]
+            if "Int64String" in kind:
+                value = draw.choice([int(value), str(value)])
+            if value is not None:
+                made[term] = [value] if term.endswith("_in") else value
         if depth and draw.random() < 0.3:
-            made[draw.choice(["AND", "OR"])] = [self._filter(depth - 1) for _ in range(draw.randint(1, 3))]
+            made[draw.choice(["AND", "OR"])] = [self._filter(table, depth - 1) for _ in range(draw.randint(1, 3))]
         return made
 
     def _given(self, name: str, kind: str, value: Any, *, quote: bool = True) -> str:
@@ -137,68 +140,108 @@ def random_document(seed: int, schema: GraphQLSchema, store: Store) -> tuple[str
     while True:
         writer = Writer(draw, schema, store)
         document = writer.document()
-        if isinstance(valid(document, current=True), DocumentNode):
+        if isinstance(valid(document, Known()), DocumentNode):
             return document, writer.variables
 
 
 class Reference:
-    """The same data as plain dictionaries, filtered and paged row by row."""
+    """The same data as plain mappings, filtered and paged row by row."""
 
     def __init__(self, schema: GraphQLSchema, store: Store) -> None:
         self.schema, self.store = schema, store
-        rows = [(number, store.row(number)) for number in range(store.end)]
-        self.rows = {number: self._node(row, store.catalog) for number, row in rows if row is not None}
+        self.nodes: dict[str, dict[int, Node]] = {}
 
     def answer(self, document: str, variables: dict[str, Any]) -> str:
-        root = {"timesheets": self._timesheets, "timesheet_deltas": self._deltas, "entities": self._entities}
-        parsed = valid(document, current=True)
+        root: dict[str, Any] = {name: partial(self._walk, name) for name in CONNECTIONS}
+        root |= {name: partial(self._deltas, table.name) for name, table in DELTAS.items()}
+        parsed = valid(document, Known())
         assert isinstance(parsed, DocumentNode)
         result = execute_sync(self.schema, parsed, root, variable_values=variables)
         assert result.errors is None, result.errors
         return json.dumps(result.data, ensure_ascii=False)
 
-    def _node(self, row: Any, catalog: Any) -> dict[str, Any]:
-        node = dict(zip(STORED, row, strict=True))
-        owner = node["owner"]
-        for name, kind in REFERENCES.items():
-            node[name] = catalog[kind][node[name]] if node[name] else None
-        for name, source in DERIVED.items():
-            node[name] = node[source] and node[source]["dbId"]
-        return node | {"dbId": str(node["dbId"]), "_owner": owner}
+    def _rows(self, table: str) -> dict[int, Node]:
+        if table not in self.nodes:
+            rows, kind = self.store.rows[table], TABLES[table].type
+            stored = {number: row for number in range(rows.end) if (row := rows.row(number)) is not None}
+            self.nodes[table] = {number: Node(self.store, table, row, kind) for number, row in stored.items()}
+        return self.nodes[table]
 
-    def _timesheets(self, _info: Any, **asked: Any) -> dict[str, Any]:
+    def _walk(self, table: str, _info: Any, **asked: Any) -> dict[str, Any]:
         owners, status = OWNER_SETS[asked.get("ownerSet") or "CURRENT"], asked.get("objectStatus") or "OPEN"
-        rows = [node for node in self.rows.values() if node["_owner"] in owners]
-        rows = [node for node in rows if status == "ALL" or node["closed"] is (status == "CLOSED")]
-        rows = [node for node in rows if passes(node, asked.get("filter") or {})]
-        return page([(int(node["dbId"]), node["dbId"], {"node": node}) for node in rows], asked, int)
+        nodes = [node for node in self._rows(table).values() if node.stored("owner") in {None, *owners}]
+        nodes = [node for node in nodes if status == "ALL" or node.stored("closed") in {None, status == "CLOSED"}]
+        nodes = [node for node in nodes if passes(node, asked.get("filter") or {})]
+        return page([(node.db_id, str(node.db_id), {"node": node}) for node in nodes], asked, int)
 
-    def _deltas(self, _info: Any, **asked: Any) -> dict[str, Any]:
-        log, edges = self.store.log, []
+    def _deltas(self, table: str, _info: Any, **asked: Any) -> dict[str, Any]:
+        log, edges = self.store.rows[table].log, []
         for delta in log.between(0, None, OWNER_SETS[asked.get("ownerSet") or "CURRENT"]):
-            own = {
+            own: dict[str, Any] = {
                 "mutationType": delta.kind,
                 "mutatedAt": local_time(delta.at),
                 "syncVersion": log.sync_version(delta),
+                "_current": self._rows(table).get(delta.number),
             }
-            node = self._node(delta.row, delta.catalog) | own | {"_current": self.rows.get(delta.number)}
+            node = Node(self.store, table, delta.row, TABLES[table].type, delta.era, own)
             edges.append((delta.version, own["syncVersion"], {"node": node, "mutationType": delta.kind}))
         return page(edges, asked, log.version_of)
 
-    def _entities(self, _info: Any, **asked: Any) -> dict[str, Any]:
-        found = [self.store.catalog["owner"][place] for place in sorted(OWNER_SETS[asked.get("ownerSet") or "CURRENT"])]
-        return page([(entity["dbId"], str(entity["dbId"]), {"node": entity}) for entity in found], asked, int)
+
+@dataclass
+class Node(Mapping[str, Any]):
+    """One row as a GraphQL type shows it; what it refers to is looked up when it is asked for."""
+
+    store: Store
+    table: str
+    row: Row
+    kind: str
+    era: int | None = None
+    own: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def db_id(self) -> int:
+        return int(self.stored("dbId"))
+
+    def stored(self, column: str, otherwise: Any = None) -> Any:
+        place = TABLES[self.table].place.get(column)
+        return otherwise if place is None else self.row[place]
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self.own:
+            return self.own[name]
+        shown = TYPES[self.kind].fields[name]
+        if shown.part:
+            return replace(self, kind=shown.type)
+        value = self.stored(shown.column)
+        if shown.of:
+            other = self._other(shown.of, value - 1, shown.type) if value else None
+            return other if other is None or shown.type in TYPES else other.db_id
+        return str(value) if shown.type == "Int64String" else value
+
+    def _other(self, table: str, number: int, kind: str) -> Node:
+        rows = self.store.rows[table]
+        past = [row for era, row in rows._past.get(number, ()) if self.era is None or era <= self.era]
+        return Node(self.store, table, past[-1] if past else rows.generated.row(number), kind, self.era)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TYPES[self.kind].fields)
+
+    def __len__(self) -> int:
+        return len(TYPES[self.kind].fields)
 
 
-def passes(node: dict[str, Any], asked: dict[str, Any]) -> bool:
+def passes(node: Node, asked: dict[str, Any]) -> bool:
     return all(_term(node, name, operand) for name, operand in asked.items() if operand is not None)
 
 
-def _term(node: dict[str, Any], name: str, operand: Any) -> bool:
+def _term(node: Node, name: str, operand: Any) -> bool:
     if name in {"AND", "OR"}:
         return (all if name == "AND" else any)(passes(node, each) for each in operand)
-    field, _, suffix = name.partition("_")
-    value = int(node["dbId"]) if field == "dbId" else node[field]
+    name, _, suffix = name.partition("_")
+    value = node.db_id if name == "dbId" else node[name]
+    if name == "dbId":
+        operand = [int(each) for each in operand] if suffix == "in" else int(operand)
     if suffix == "in":
         return value in operand
     if suffix:

@@ -36,7 +36,7 @@ def test_rows_are_changed_over_http(simulator: XledgerSimulator, control: Contro
     rows = simulator.rows()
     assert rows[changed[0]]["workingHours"] == "4.44"
     assert set(added) <= set(rows)
-    assert control("counts") == {"timesheets": 202, "deltas": 8, "version": 8}
+    assert control("counts").items() >= {"timesheets": 202, "deltas": 8, "version": 8}.items()
     assert control("rename", kind="employee", db_id=rows[changed[0]]["employee"]["dbId"], description="Åke") > 0
     control("unreadable", db_ids=[])
 
@@ -132,7 +132,7 @@ def test_everything_at_once_from_many_threads(simulator: XledgerSimulator, post:
     for thread in threads:
         thread.join()
     assert not failures
-    assert simulator.counts() == {"timesheets": 200, "deltas": 160, "version": 160}
+    assert simulator.counts().items() >= {"timesheets": 200, "deltas": 160, "version": 160}.items()
 
 
 def test_the_command_serves_until_it_is_terminated() -> None:

@@ -11,9 +11,10 @@ from typing import Any
 from graphql import OperationDefinitionNode, SelectionSetNode, execute_sync
 
 from postroad.connectors.xledger.simulator.connections import Connections
-from postroad.connectors.xledger.simulator.documents import Operation, schema
+from postroad.connectors.xledger.simulator.documents import Operation
 from postroad.connectors.xledger.simulator.mistakes import RefusedError
 from postroad.connectors.xledger.simulator.render import json_object
+from postroad.connectors.xledger.simulator.schema import Known, schema
 from postroad.connectors.xledger.simulator.selection import Selected
 
 CACHE_BYTES = 48 << 20
@@ -56,13 +57,13 @@ class PageCache:
         self._held = 0
 
 
-def rendered(operation: Operation, connections: Connections, current: bool, partial: bool) -> Rendered:
+def rendered(operation: Operation, connections: Connections, known: Known, partial: bool) -> Rendered:
     """The answer of an operation. `partial` says whether good root fields are answered beside failed ones."""
     members: list[tuple[str, bytes]] = []
     errors: list[dict[str, Any]] = []
     for root in operation.roots:
         try:
-            member = _root_json(operation, root, connections, current)
+            member = _root_json(operation, root, connections, known)
         except RefusedError as refused:
             errors.append(refused.as_json(root.key))
             member = b"null"
@@ -79,15 +80,15 @@ def error_body(errors: Sequence[dict[str, Any]], data: bytes | None = None) -> b
     return json_object((members if data is None else members | {"data": data}).items())
 
 
-def _root_json(operation: Operation, root: Selected, connections: Connections, current: bool) -> bytes:
+def _root_json(operation: Operation, root: Selected, connections: Connections, known: Known) -> bytes:
     if root.name == "__typename":
         return b'"Query"'
     if root.name.startswith("__"):
-        return _introspected(operation, root, current)
+        return _introspected(operation, root, known)
     return connections.json(root)
 
 
-def _introspected(operation: Operation, root: Selected, current: bool) -> bytes:
+def _introspected(operation: Operation, root: Selected, known: Known) -> bytes:
     """Introspection is small and rare: graphql-core's own executor answers a document with this root field only."""
     alone = OperationDefinitionNode(
         operation=operation.node.operation,
@@ -99,5 +100,5 @@ def _introspected(operation: Operation, root: Selected, current: bool) -> bytes:
     definitions = tuple(alone if part is operation.node else part for part in operation.document.definitions)
     kept = [part for part in definitions if part is alone or not isinstance(part, OperationDefinitionNode)]
     document = type(operation.document)(definitions=tuple(kept))
-    result = execute_sync(schema(current), document, variable_values=operation.variables)
+    result = execute_sync(schema(known), document, variable_values=operation.variables)
     return json.dumps((result.data or {})[root.key], ensure_ascii=False).encode()

@@ -1,159 +1,216 @@
-"""What people do in the simulated Xledger: every change of a row is one entry of the delta log."""
+"""What people do in the simulated Xledger: every change of a row is one entry of its table's log."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from postroad.connectors.xledger.simulator.company import (
-    BLOCK,
-    HIDDEN,
-    PLACE,
-    REFERENCES,
-    SCALARS,
-    Reference,
-    References,
-    Value,
-)
+from postroad.connectors.xledger.simulator.declare import NOW, TODAY, Field, Moment, Table, Value
 from postroad.connectors.xledger.simulator.deltas import MutationType
 from postroad.connectors.xledger.simulator.filters import OWNER_SETS, everything
-from postroad.connectors.xledger.simulator.names import HOURS, TEXTS
+from postroad.connectors.xledger.simulator.generate import BLOCK, Row
 from postroad.connectors.xledger.simulator.pages import local_time
-from postroad.connectors.xledger.simulator.store import Row, Store
+from postroad.connectors.xledger.simulator.store import Rows, Store
+from postroad.connectors.xledger.simulator.tables import CONNECTIONS, REFERRED, TABLES
 
 OWNERS_OF_TOKEN = OWNER_SETS["MINE"]
+STAMPS = ("modifiedAt", "headerModifiedAt")
+NAMING = ("description", "code", "name")
+"""What other rows show of a row; a change of it is a renaming."""
 
 
 class Changes:
     """Changes a store at a time of the clock. Random choices follow from the seed. Not thread safe."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, salt: object = "") -> None:
         self.store = store
-        self._draw = random.Random(f"changes {store.company.seed}")
+        self._draw = random.Random(f"changes {store.company.seed}{salt}")
 
-    def mutate(self, count: int, now: float) -> list[int]:
-        """Change hours and text of random rows; their dbIds."""
-        changed = []
-        for number, row in list(self._some(count)):
-            values = {"workingHours": self._draw.choice(HOURS), "text": self._draw.choice(TEXTS)}
-            self._write("UPDATED", number, _with(row, modifiedAt=local_time(now), **values), now)
-            changed.append(int(row[PLACE["dbId"]] or 0))
-        return changed
+    def mutate(self, table: str, count: int, now: float) -> list[int]:
+        """Change the `mutable` columns of random rows; their dbIds."""
+        rows = self.rows(table)
+        found = list(self._some(rows, count))
+        for number, row in found:
+            drawn = self._draw.randrange(1 << 20)
+            values = {name: rows.generated.values(name, drawn, drawn + 1)[0] for name in rows.table.mutable}
+            self._write("UPDATED", rows, number, _with(rows.table, row, _stamps(rows.table, now) | values), now)
+        return [_db_id(rows.table, row) for _, row in found]
 
-    def update(self, db_id: int, fields: dict[str, Any], now: float, delta: bool) -> None:
-        """Set fields of one row. Any value is taken, bad ones too; references by the dbId of their object.
+    def update(self, table: str, db_id: int, fields: Mapping[str, Any], now: float, delta: bool, spread: bool) -> int:
+        """Set fields of one row; how many deltas that made. Any value is taken, bad ones too; references by dbId.
 
         Without `delta` nothing is logged and `modifiedAt` stays, as when a value goes bad in the remote database.
+        With `spread` a new description or code is logged for every row that shows it.
         """
-        number, row = self._existing(db_id)
-        values = {name: self._stored(name, value) for name, value in fields.items()}
-        stamp = {"modifiedAt": local_time(now)} if delta else {}
-        self._write("UPDATED", number, _with(row, **(stamp | values)), now, delta=delta)
+        rows = self.rows(table)
+        number, row = self._existing(rows, db_id)
+        values = dict(self._stored(rows.table, name, value) for name, value in fields.items())
+        stamps = _stamps(rows.table, now) if delta else {}
+        self._write("UPDATED", rows, number, _with(rows.table, row, stamps | values), now, delta=delta)
+        users = (
+            self._log_users(table, number + 1, now) if delta and spread and not set(NAMING).isdisjoint(fields) else 0
+        )
+        return users + (delta and rows.table.deltas)
 
-    def delete(self, which: int | Iterable[int], now: float) -> list[int]:
-        """Delete random rows, or those with these dbIds; their dbIds."""
-        found = list(self._some(which)) if isinstance(which, int) else [self._existing(db_id) for db_id in which]
+    def delete(self, table: str, which: int | Iterable[int], now: float) -> list[int]:
+        """Delete random rows to which no other refers, or those with these dbIds; their dbIds."""
+        rows = self.rows(table)
+        if isinstance(which, int):
+            found = list(self._some(rows, which, lonely=True))
+        else:
+            found = [self._existing(rows, db_id) for db_id in which]
         for number, row in found:
-            self.store.remove(number, row)
-            self.store.log.append("DELETED", number, now, row, self.store.catalog)
-        return [int(row[PLACE["dbId"]] or 0) for _, row in found]
+            if not self._is_lonely(rows, number):
+                raise ValueError(f"{table} {_db_id(rows.table, row)} cannot be deleted: other rows may refer to it")
+        for number, row in found:
+            rows.remove(number, row)
+            self._log("DELETED", rows, number, row, now)
+        return [_db_id(rows.table, row) for _, row in found]
 
-    def restore(self, db_ids: Iterable[int], now: float) -> None:
+    def restore(self, table: str, db_ids: Iterable[int], now: float) -> None:
         """Bring deleted rows back under their dbIds."""
+        rows = self.rows(table)
         for db_id in db_ids:
-            number = self.store.number(db_id)
-            row = None if number is None else self.store.lost_row(number)
+            number = rows.number(int(db_id))
+            row = None if number is None else rows.lost_row(number)
             if number is None or row is None:
-                raise LookupError(f"no deleted timesheet {db_id}")
-            self._write("ADDED", number, _with(row, modifiedAt=local_time(now)), now)
+                raise LookupError(f"no deleted row {db_id} in {table}")
+            self._write("ADDED", rows, number, _with(rows.table, row, _stamps(rows.table, now)), now)
 
-    def add(self, count: int, now: float) -> list[int]:
-        """Add new rows, not yet approved; their dbIds."""
+    def add(self, table: str, count: int, now: float) -> list[int]:
+        """Add new rows, as `Table.fresh` says; their dbIds."""
+        rows, added = self.rows(table), []
+        if rows.table.ids.listed:
+            raise ValueError(f"no rows can be added to {table}")
         stamp = local_time(now)
+        times = {NOW: stamp, TODAY: stamp[:10]}
         fresh: dict[str, Value] = {
-            "createdAt": stamp,
-            "modifiedAt": stamp,
-            "assignmentDate": stamp[:10],
-            "closed": False,
+            name: times[value] if isinstance(value, Moment) else value for name, value in rows.table.fresh.items()
         }
-        fresh |= dict.fromkeys(("isHeaderApproved", "approved", "invoiced", "posted"), False)
-        fresh |= {"headerApprovedAt": None, "approvedAt": None, "approvedBy": 0, "timesheetStatus": 1}
-        added = []
         for _ in range(count):
-            number, self.store.end = self.store.end, self.store.end + 1
-            row = self.store.company.row(number)
-            fresh["owner"] = row[PLACE["owner"]] if row[PLACE["owner"]] in OWNERS_OF_TOKEN else 2
-            self._write("ADDED", number, _with(row, **fresh), now)
-            added.append(int(row[PLACE["dbId"]] or 0))
+            number, rows.end = rows.end, rows.end + 1
+            row = rows.generated.row(number)
+            if "owner" in rows.table.place:
+                owner = row[rows.table.place["owner"]]
+                fresh["owner"] = owner if owner in OWNERS_OF_TOKEN else 2
+            row = _with(rows.table, row, fresh)
+            self._extend(rows.table, row)
+            self._write("ADDED", rows, number, row, now)
+            added.append(_db_id(rows.table, row))
         return added
 
-    def rename(self, kind: str, db_id: int, description: str, now: float, delta: bool) -> int:
-        """Rename an object that timesheets refer to. With `delta` each of those rows is logged; how many were."""
-        place = self._place(kind, db_id)
-        entry = {**self.store.catalog[kind][place], "name" if kind == "status" else "description": description}
-        catalog = dict(self.store.catalog)
-        catalog[kind] = References((*catalog[kind][:place], entry, *catalog[kind][place + 1 :]))
-        if kind == "owner":
-            catalog = {name: _with_owner(entries, entry) for name, entries in catalog.items()}
-        self.store.catalog = catalog
-        self.store.version += 1
-        return self._log_users(kind, place, now) if delta else 0
+    def rename(self, table: str, db_id: int, description: str, now: float, spread: bool) -> int:
+        """Give a row another name, which all rows that refer to it show at once. With `spread` each of those is logged
+        too; how many deltas that made, its own included.
+        """
+        rows = self._any_rows(table)
+        field = "description" if "description" in rows.table.place else "name"
+        number, row = self._existing(rows, db_id)
+        changed = _with(rows.table, row, _stamps(rows.table, now) | {field: description})
+        self._write("UPDATED", rows, number, changed, now)
+        return rows.table.deltas + (self._log_users(rows.table.name, number + 1, now) if spread else 0)
 
-    def _log_users(self, kind: str, place: int, now: float) -> int:
-        fields = [name for name, target in REFERENCES.items() if target == kind]
+    def rows(self, table: str) -> Rows:
+        """The rows of a connection; a LookupError that lists them for another name."""
+        if table not in CONNECTIONS:
+            raise LookupError(f"no entity '{table}'; there are: {', '.join(sorted(CONNECTIONS))}")
+        return self.store.rows[table]
+
+    def _any_rows(self, name: str) -> Rows:
+        """The rows of any table, by its name or that of one row."""
+        table = next((each for each in TABLES.values() if name in (each.name, each.singular)), None)
+        if table is None:
+            raise LookupError(f"no table '{name}'; there are: {', '.join(sorted(TABLES))}")
+        return self.store.rows[table.name]
+
+    def _log_users(self, table: str, place: int, now: float) -> int:
+        """Log every row with a reference to that place of a table."""
+        return sum(
+            self._log_referring(rows, table, place, now) for rows in self.store.rows.values() if rows.table.deltas
+        )
+
+    def _log_referring(self, rows: Rows, table: str, place: int, now: float) -> int:
+        fields = [name for name in rows.table.stored if rows.table.fields[name].of == table]
         logged = 0
-        for part in self.store.parts(everything, 0, self.store.end):
-            columns = [self.store.column(name, part.block) for name in fields]
+        for part in rows.parts(everything, 0, rows.end) if fields else ():
+            columns = [rows.column(name, part.block) for name in fields]
             users = [index for index in part.places if any(column[index] == place for column in columns)]
             for index in users:
                 number = part.block * BLOCK + index
-                row = self.store.row(number)
+                row = rows.row(number)
                 if row is not None:
-                    self.store.log.append("UPDATED", number, now, row, self.store.catalog)
+                    self._log("UPDATED", rows, number, row, now)
             logged += len(users)
         return logged
 
-    def _write(self, kind: MutationType, number: int, row: Row, now: float, delta: bool = True) -> None:
-        self.store.put(number, row)
+    def _write(self, kind: MutationType, rows: Rows, number: int, row: Row, now: float, delta: bool = True) -> None:
+        rows.put(number, row)
         if delta:
-            self.store.log.append(kind, number, now, row, self.store.catalog)
+            self._log(kind, rows, number, row, now)
 
-    def _some(self, count: int) -> Iterator[tuple[int, Row]]:
+    def _log(self, kind: MutationType, rows: Rows, number: int, row: Row, now: float) -> None:
+        if rows.table.deltas:
+            rows.log.append(kind, number, now, row, self.store.era)
+
+    def _some(self, rows: Rows, count: int, lonely: bool = False) -> Iterator[tuple[int, Row]]:
         """Different random rows that the token can see; fewer if there are not enough."""
-        store, seen = self.store, set[int]()
-        for _ in range(count * 20):
-            number = self._draw.randrange(store.end) if store.end else 0
-            row = None if number in seen else store.row(number)
+        low = rows.generated.reach if lonely and rows.table.name in REFERRED else 0
+        seen = set[int]()
+        for _ in range(count * 20 if rows.end > low else 0):
+            number = self._draw.randrange(low, rows.end)
+            row = None if number in seen else rows.row(number)
             seen.add(number)
-            if row is not None and row[PLACE["owner"]] in OWNERS_OF_TOKEN:
+            if row is not None and self._is_seen(rows.table, row) and (not lonely or self._is_lonely(rows, number)):
                 yield number, row
                 count -= 1
             if count <= 0:
                 return
 
-    def _existing(self, db_id: int) -> tuple[int, Row]:
-        number = self.store.number(int(db_id))
-        row = None if number is None else self.store.row(number)
+    def _is_seen(self, table: Table, row: Row) -> bool:
+        return "owner" not in table.place or row[table.place["owner"]] in OWNERS_OF_TOKEN
+
+    def _is_lonely(self, rows: Rows, number: int) -> bool:
+        """Whether no row refers to it: neither as generated, nor one that was changed since."""
+        name, place = rows.table.name, number + 1
+        if name not in REFERRED:
+            return True
+        if number < rows.generated.reach:
+            return False
+        for other in self.store.rows.values():
+            places = [other.table.place[field] for field in other.table.stored if other.table.fields[field].of == name]
+            if places and any(row[at] == place for row in other.changed() for at in places):
+                return False
+        return True
+
+    def _extend(self, table: Table, row: Row) -> None:
+        """Let rows exist that run beside a table and belong to a row that was added."""
+        for name in table.stored:
+            target = table.fields[name].of
+            if target and target != table.name:
+                rows = self.store.rows[target]
+                if int(row[table.place[name]] or 0) > rows.end:
+                    rows.extend(int(row[table.place[name]] or 0))
+
+    def _existing(self, rows: Rows, db_id: int) -> tuple[int, Row]:
+        number = rows.number(int(db_id))
+        row = None if number is None else rows.row(number)
         if number is None or row is None:
-            raise LookupError(f"no timesheet {db_id}")
+            raise LookupError(f"no row {db_id} in {rows.table.name}")
         return number, row
 
-    def _stored(self, name: str, value: Any) -> Any:
+    def _stored(self, table: Table, name: str, value: Any) -> tuple[str, Any]:
+        """The column behind a field, and what it is to hold."""
         if name == "dbId":
             raise ValueError("a dbId cannot be changed")
-        if name in SCALARS or name in HIDDEN:
-            return value
-        if name not in REFERENCES:
-            raise ValueError(f"a timesheet has no field '{name}' that can be set")
-        return self._place(REFERENCES[name], int(value)) if value else 0
-
-    def _place(self, kind: str, db_id: int) -> int:
-        for place, entry in enumerate(self.store.catalog.get(kind, ())):
-            if entry["dbId"] == db_id and place:
-                return place
-        raise LookupError(f"no {kind} {db_id}")
+        field = table.fields.get(name) or Field("")
+        column = name if field.make else field.column
+        if column not in table.place:
+            raise ValueError(f"{table.name} have no field '{name}' that can be set")
+        if not field.of:
+            return column, value
+        return column, self._existing(self.store.rows[field.of], int(value))[0] + 1 if value else 0
 
 
 def moment_of(value: str | float) -> float:
@@ -164,18 +221,16 @@ def moment_of(value: str | float) -> float:
     return float(value)
 
 
-def _with(row: Row, **values: Any) -> Row:
+def _db_id(table: Table, row: Row) -> int:
+    return int(row[table.place["dbId"]] or 0)
+
+
+def _stamps(table: Table, now: float) -> dict[str, Value]:
+    return {name: local_time(now) for name in STAMPS if name in table.place}
+
+
+def _with(table: Table, row: Row, values: Mapping[str, Any]) -> Row:
     changed = list(row)
     for name, value in values.items():
-        changed[PLACE[name]] = value
+        changed[table.place[name]] = value
     return tuple(changed)
-
-
-def _with_owner(entries: References, owner: Reference) -> References:
-    """The entries, with the owner as it is called now."""
-    named = ({**entry, "owner": owner} if _belongs(entry, owner) else entry for entry in entries)
-    return References(named)
-
-
-def _belongs(entry: Reference, owner: Reference) -> bool:
-    return bool(entry.get("owner")) and entry["owner"]["dbId"] == owner["dbId"]

@@ -6,27 +6,28 @@ import zlib
 from dataclasses import dataclass
 from typing import Literal
 
-from postroad.connectors.xledger.simulator.company import PLACE, Catalog, Value
+from postroad.connectors.xledger.simulator.declare import Value
 
 MutationType = Literal["ADDED", "UPDATED", "DELETED"]
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """One mutation: the row, and all it refers to, as they were just after it (of a deletion: just before)."""
+    """One mutation: the row as it was just after it (of a deletion: just before), and the era of what it refers to."""
 
     version: int
     kind: MutationType
     number: int
     at: float
     row: tuple[Value, ...]
-    catalog: Catalog
+    era: int
 
 
 class DeltaLog:
     """Mutations with consecutive versions; the old ones are dropped."""
 
-    def __init__(self, tenant: str) -> None:
+    def __init__(self, tenant: str, owner: int) -> None:
+        self._owner = owner  # the place of the owner in a row
         self._tag = f"{zlib.crc32(tenant.encode()):08x}"
         self._entries: list[Delta] = []
         self._next = 1
@@ -34,9 +35,9 @@ class DeltaLog:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def append(self, kind: MutationType, number: int, at: float, row: tuple[Value, ...], catalog: Catalog) -> Delta:
+    def append(self, kind: MutationType, number: int, at: float, row: tuple[Value, ...], era: int) -> Delta:
         """Log one mutation."""
-        delta = Delta(self._next, kind, number, at, row, catalog)
+        delta = Delta(self._next, kind, number, at, row, era)
         self._entries.append(delta)
         self._next += 1
         return delta
@@ -67,5 +68,4 @@ class DeltaLog:
         """The retained entries after and before those versions whose rows belong to these owners."""
         oldest = self._next - len(self._entries)
         stop = len(self._entries) if before is None else max(before - oldest, 0)
-        place = PLACE["owner"]
-        return [delta for delta in self._entries[max(after + 1 - oldest, 0) : stop] if delta.row[place] in owners]
+        return [delta for delta in self._entries[max(after + 1 - oldest, 0) : stop] if delta.row[self._owner] in owners]

@@ -1,43 +1,32 @@
-"""The schema and the documents asked against it: parsed and validated once, by graphql-core."""
+"""The documents that are asked: parsed and validated against the schema once, by graphql-core."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.resources import files
 from typing import Any
 
 from graphql import (
-    REMOVE,
     DocumentNode,
-    FieldDefinitionNode,
     FieldNode,
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLObjectType,
-    GraphQLScalarType,
-    GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
     ValuesOfCorrectTypeRule,
     VariableNode,
-    Visitor,
-    build_ast_schema,
     get_named_type,
     get_operation_ast,
     parse,
     validate,
-    visit,
 )
 from graphql.execution.values import get_variable_values
 
 from postroad.connectors.xledger.simulator.mistakes import RefusedError
+from postroad.connectors.xledger.simulator.schema import Known, schema
 from postroad.connectors.xledger.simulator.selection import Selected, Selector
-
-
-class _WithoutCurrent(Visitor):
-    def enter_field_definition(self, node: FieldDefinitionNode, *_: Any) -> Any:
-        return REMOVE if node.name.value == "_current" else None
+from postroad.connectors.xledger.simulator.tables import CONNECTIONS
 
 
 @dataclass(frozen=True)
@@ -51,21 +40,9 @@ class Operation:
     roots: tuple[Selected, ...]
 
 
-@cache
-def schema(current: bool) -> GraphQLSchema:
-    """The schema, with or without `_current` on deltas."""
-    source = parse(files(__package__).joinpath("schema.graphql").read_text("utf-8"))
-    built = build_ast_schema(source if current else visit(source, _WithoutCurrent()))
-    for name, parser in {"Int64String": _whole_number, "DateTimeString": _string}.items():
-        scalar = built.type_map[name]
-        if isinstance(scalar, GraphQLScalarType):
-            scalar.parse_value = parser  # type: ignore[method-assign]  # how graphql-core sets it itself
-    return built
-
-
-def operation(query: str, name: str | None, variables: dict[str, Any], current: bool) -> Operation:
+def operation(query: str, name: str | None, variables: dict[str, Any], known: Known) -> Operation:
     """The operation that a request asks for; a RefusedError that says why it cannot be answered."""
-    found = valid(query, current)
+    found = valid(query, known)
     if isinstance(found, RefusedError):
         raise RefusedError(
             str(found), found.code, **found.extensions
@@ -75,12 +52,12 @@ def operation(query: str, name: str | None, variables: dict[str, Any], current: 
         raise RefusedError("The document has no such operation." if name else "The document has several operations.")
     if node.operation is not OperationType.QUERY:
         raise RefusedError("Only queries are supported.")
-    coerced = get_variable_values(schema(current), list(node.variable_definitions), variables)
+    coerced = get_variable_values(schema(known), list(node.variable_definitions), variables)
     if isinstance(coerced, list):
         raise _refusal(coerced[0])
     fragments = {part.name.value: part for part in found.definitions if isinstance(part, FragmentDefinitionNode)}
     try:
-        roots = Selector(schema(current), fragments, coerced).roots(node)
+        roots = Selector(schema(known), fragments, coerced).roots(node)
     except GraphQLError as mistake:
         raise _refusal(mistake) from mistake
     return Operation(found, node, node.name.value if node.name else None, variables, roots)
@@ -99,45 +76,56 @@ def glance(query: str | None, name: str | None) -> tuple[tuple[str, ...], str | 
     return tuple(roots), node.name.value if node.name else None
 
 
+def walked(query: str | None, name: str | None) -> bool:
+    """Whether a document walks rows; that it asks for the companies too does not count."""
+    return any(root in CONNECTIONS and root != "entities" for root in glance(query, name)[0])
+
+
 def cursor_variable(query: str, name: str | None) -> str | None:
-    """The variable that a document passes as `after` of its timesheets."""
+    """The variable that a document passes as `after` of what it walks."""
     node = get_operation_ast(parse(query), name)
     fields = [part for part in (node.selection_set.selections if node else ()) if isinstance(part, FieldNode)]
-    arguments = [each for field in fields if field.name.value == "timesheets" for each in field.arguments]
+    arguments = [each for field in fields if field.name.value in CONNECTIONS for each in field.arguments]
     variables = [each.value for each in arguments if each.name.value == "after"]
     return next((value.name.value for value in variables if isinstance(value, VariableNode)), None)
 
 
 @cache
-def everything() -> str:
-    """A document that asks for every field of a timesheet."""
-    fields = _all_fields("Timesheet")
+def everything(table: str) -> str:
+    """A document that asks for every field of a table's rows."""
+    fields = _all_fields(CONNECTIONS[table].type)
     return (
         "query ($first: Int, $after: String, $ownerSet: OwnerSet) {"
-        " timesheets(first: $first, after: $after, ownerSet: $ownerSet, objectStatus: ALL) {"
+        f" {table}(first: $first, after: $after, ownerSet: $ownerSet, objectStatus: ALL) {{"
         f" edges {{ cursor node {fields} }} pageInfo {{ hasNextPage }} }} }}"
     )
 
 
-def _all_fields(name: str) -> str:
-    kind = schema(True).type_map[name]
+def _all_fields(name: str, above: tuple[str, ...] = ()) -> str:
+    """A selection of all fields; a type within itself, as a group's parent, up to three times."""
+    kind = schema(Known()).type_map[name]
     if not isinstance(kind, GraphQLObjectType):
         return ""
-    fields = (f"{field} {_all_fields(get_named_type(each.type).name)}" for field, each in kind.fields.items())
+    inner = {field: get_named_type(each.type).name for field, each in kind.fields.items()}
+    fields = (
+        f"{field} {_all_fields(target, (*above, name))}"
+        for field, target in inner.items()
+        if (*above, name).count(target) <= 3
+    )
     return "{ " + " ".join(fields) + " }"
 
 
 @lru_cache(maxsize=256)
-def valid(query: str, current: bool) -> DocumentNode | RefusedError:
+def valid(query: str, known: Known) -> DocumentNode | RefusedError:
     """The parsed document, or why the schema does not allow it."""
     try:
         document = parse(query)
     except GraphQLError as mistake:
         return _refusal(mistake)
-    mistakes = validate(schema(current), document)
+    mistakes = validate(schema(known), document)
     if not mistakes:
         return document
-    of_type = {str(mistake) for mistake in validate(schema(current), document, [ValuesOfCorrectTypeRule])}
+    of_type = {str(mistake) for mistake in validate(schema(known), document, [ValuesOfCorrectTypeRule])}
     # The rule's name is the code that the remote system gives for a wrong argument (fact sheet 1.2).
     return _refusal(mistakes[0], "ARGUMENTS_OF_CORRECT_TYPE" if str(mistakes[0]) in of_type else None)
 
@@ -145,15 +133,3 @@ def valid(query: str, current: bool) -> DocumentNode | RefusedError:
 def _refusal(mistake: GraphQLError, code: str | None = None) -> RefusedError:
     """The remote system quotes names with back-ticks (fact sheet 1.2)."""
     return RefusedError(mistake.message.replace("'", "`"), None, **({"code": code} if code else {}))
-
-
-def _whole_number(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str) or not str(value).lstrip("-").isdecimal():
-        raise GraphQLError(f"Int64String cannot represent value: {value!r}")
-    return int(value)
-
-
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise GraphQLError(f"DateTimeString cannot represent value: {value!r}")
-    return value

@@ -5,19 +5,21 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from postroad.connectors.xledger.simulator import outages
 from postroad.connectors.xledger.simulator.answers import PageCache, Rendered, rendered
 from postroad.connectors.xledger.simulator.changes import Changes
-from postroad.connectors.xledger.simulator.company import Company
 from postroad.connectors.xledger.simulator.connections import Connections
-from postroad.connectors.xledger.simulator.documents import cursor_variable, glance, operation
+from postroad.connectors.xledger.simulator.documents import cursor_variable, glance, operation, walked
+from postroad.connectors.xledger.simulator.generate import company
 from postroad.connectors.xledger.simulator.limits import Gate
 from postroad.connectors.xledger.simulator.mistakes import RefusedError
 from postroad.connectors.xledger.simulator.store import Store
 from postroad.connectors.xledger.simulator.switches import Switches
+from postroad.connectors.xledger.simulator.tables import TABLES
 from postroad.sdk.simulator import Answer, Clock, Fault, Json, Request, Simulator
 
 PATHS = ("/graphql", "/GraphQL")
@@ -68,11 +70,12 @@ class Endpoint(Simulator):
         self._last_walk: Question | None = None
         self._generation = 0
 
-    def settle(self, seed: int, timesheets: int) -> None:
-        """Take the data of another company."""
+    def settle(self, seed: int, sizes: Mapping[str, int], salt: object = "") -> None:
+        """Take the data of another company; its changes follow from the seed and `salt`."""
         with self._lock:
-            self._store = Store(Company(seed, timesheets), self._generation)
-            self._changes = Changes(self._store)
+            self._store = Store(company(seed, TABLES, sizes), self._generation)
+            self._changes = Changes(self._store, salt)
+            self._sizes = dict(sizes)
 
     def answer(self, request: Request) -> Answer:
         """Answer one request under the faults that strike it."""
@@ -131,20 +134,19 @@ class Endpoint(Simulator):
                 page = self._rendered(question, special, self.switches)
                 if not special:
                     self._cache.put(question.key, page)
-            if "timesheets" in glance(question.query, question.name)[0]:
+            if walked(question.query, question.name):
                 self._last_walk = question
             return page
 
     def _rendered(self, question: Question, special: list[Fault], switches: Switches) -> Rendered:
-        current = switches.current_available
-        asked = operation(question.query or "", question.name, question.variables or {}, current)
-        return rendered(asked, Connections(self._store, switches, special), current, switches.partial_data)
+        known = switches.known
+        asked = operation(question.query or "", question.name, question.variables or {}, known)
+        return rendered(asked, Connections(self._store, switches, special), known, switches.partial_data)
 
     def _forget_old(self) -> None:
         """Drop deltas past their retention, and cached pages when anything that can be seen changed."""
-        if self._store.log.drop_before(self.clock.now() - self.switches.retention_hours * 3_600):
-            self._store.version += 1
-        state = (self._generation, self._store.version, len(self._store.log), self.switches)
+        self._store.drop_before(self.clock.now() - self.switches.retention_hours * 3_600)
+        state = (self._generation, self._store.version, self._store.logged(), self.switches)
         if state != self._cached_state:
             self._cache.clear()
             self._cached_state = state
@@ -153,10 +155,10 @@ class Endpoint(Simulator):
         """The question for the page after this one, as a client would ask it; None at the end."""
         variable = cursor_variable(question.query or "", question.name)
         connections = (json.loads(page.body).get("data") or {}).values()
-        walked = next((each for each in connections if isinstance(each, dict) and each.get("edges")), None)
-        if variable is None or walked is None or not walked.get("pageInfo", {}).get("hasNextPage"):
+        page_ = next((each for each in connections if isinstance(each, dict) and each.get("edges")), None)
+        if variable is None or page_ is None or not page_.get("pageInfo", {}).get("hasNextPage"):
             return None
-        return replace(question, variables={**(question.variables or {}), variable: walked["edges"][-1]["cursor"]})
+        return replace(question, variables={**(question.variables or {}), variable: page_["edges"][-1]["cursor"]})
 
     def _perform(self, struck: list[Fault], when: str) -> None:
         """Carry out the control calls of scripts, before the page is read or after."""

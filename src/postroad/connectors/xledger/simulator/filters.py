@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from postroad.connectors.xledger.simulator.company import BLOCK, DERIVED, Column, Value
-from postroad.connectors.xledger.simulator.store import Condition, Indices, Store
+from postroad.connectors.xledger.simulator.declare import Table, Value
+from postroad.connectors.xledger.simulator.generate import BLOCK
+from postroad.connectors.xledger.simulator.store import Condition, Indices, Rows
 
 OWNER_SETS = {
     "CURRENT": frozenset({2}),
@@ -17,7 +18,7 @@ OWNER_SETS = {
     "MINE": frozenset({2, 3, 4, 5}),
     "ALL": frozenset({1, 2, 3, 4, 5}),
 }
-"""Places in the catalogue of owners: 1 is the group, 2 the token's own company, 3 to 5 its subsidiaries (1.5)."""
+"""Places in the table of owners: 1 is the group, 2 the token's own company, 3 to 5 its subsidiaries (1.5)."""
 
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "gt": operator.gt,
@@ -36,77 +37,95 @@ class Span:
     only: frozenset[int] | None = None
 
 
-def scope(owner_set: str, status: str) -> Condition:
-    """The rows of these owners with that object status."""
+def scope(table: Table, owner_set: str, status: str) -> Condition:
+    """The rows of these owners with that object status; neither is asked of rows that have no owner or never close."""
     owners = OWNER_SETS[owner_set]
+    by_owner = owner_set != "ALL" and "owner" in table.place
+    by_status = status != "ALL" and "closed" in table.place
+    wanted = status == "CLOSED"
 
-    def condition(store: Store, block: int, places: Indices) -> Indices:
-        if owner_set != "ALL":
-            values = store.column("owner", block)
+    def condition(rows: Rows, block: int, places: Indices) -> Indices:
+        if by_owner:
+            values = rows.column("owner", block)
             places = [index for index in places if values[index] in owners]
-        if status != "ALL":
-            closed = store.column("closed", block)
-            wanted = status == "CLOSED"
+        if by_status:
+            closed = rows.column("closed", block)
             places = [index for index in places if closed[index] is wanted]
         return places
 
     return condition
 
 
-def filtered(filter_: Mapping[str, Any], inner: Condition) -> Condition:
+def filtered(rows: Rows, filter_: Mapping[str, Any], inner: Condition) -> Condition:
     """The rows of `inner` that pass every term of the filter. A term whose operand is null counts as absent."""
-    terms = [_term(name, operand) for name, operand in filter_.items() if operand is not None]
+    terms = [_term(rows, name, operand) for name, operand in filter_.items() if operand is not None]
 
-    def condition(store: Store, block: int, places: Indices) -> Indices:
-        places = inner(store, block, places)
+    def condition(rows: Rows, block: int, places: Indices) -> Indices:
+        places = inner(rows, block, places)
         for term in terms:
-            places = term(store, block, places) if places else places
+            places = term(rows, block, places) if places else places
         return places
 
     return condition
 
 
-def span(filter_: Mapping[str, Any], store: Store) -> Span:
+def span(filter_: Mapping[str, Any], rows: Rows) -> Span:
     """The row numbers that the top-level terms on dbId leave, so that asking by id costs no scan."""
-    low, high, only = 0, store.end, None
+    low, high, only = 0, rows.end, None
     for name, operand in filter_.items():
-        if operand is None or not name.startswith("dbId"):
+        if operand is None or name.partition("_")[0] != "dbId":
             continue
         if name in ("dbId", "dbId_in"):
-            listed = {store.number(int(db_id)) for db_id in (operand if name == "dbId_in" else [operand])}
-            numbers = frozenset(number for number in listed if number is not None)
+            numbers = _numbers(rows, operand)
             only = numbers if only is None else only & numbers
         elif name in ("dbId_gt", "dbId_gte"):
-            low = max(low, store.company.number_at(int(operand)))
+            low = max(low, rows.generated.number_at(int(operand)))
         else:
-            high = min(high, store.company.number_at(int(operand) + 1))
+            high = min(high, rows.generated.number_at(int(operand) + 1))
     return Span(low, high, only)
 
 
 def only_numbers(numbers: frozenset[int], inner: Condition) -> Condition:
     """The rows of `inner` with one of these numbers."""
 
-    def condition(store: Store, block: int, places: Indices) -> Indices:
+    def condition(rows: Rows, block: int, places: Indices) -> Indices:
         first = block * BLOCK
         listed = [index for index in places if first + index in numbers] if numbers else []
-        return inner(store, block, listed) if listed else []
+        return inner(rows, block, listed) if listed else []
 
     return condition
 
 
-def _term(name: str, operand: Any) -> Condition:
-    if name == "AND":
-        return _all([filtered(part, everything) for part in operand])
-    if name == "OR":
-        return _any([filtered(part, everything) for part in operand])
-    field, _, suffix = name.partition("_")
-    test = _test(suffix, _operand(field, operand))
+def _numbers(rows: Rows, operand: Any) -> frozenset[int]:
+    """The numbers of the rows with this dbId, or one of these."""
+    listed = {rows.number(int(db_id)) for db_id in (operand if isinstance(operand, list) else [operand])}
+    return frozenset(number for number in listed if number is not None)
 
-    def condition(store: Store, block: int, places: Indices) -> Indices:
-        values = _values(store, field, block)
+
+def _term(rows: Rows, name: str, operand: Any) -> Condition:
+    if name == "AND":
+        return _all([filtered(rows, part, everything) for part in operand])
+    if name == "OR":
+        return _any([filtered(rows, part, everything) for part in operand])
+    field, _, suffix = name.partition("_")
+    declared = rows.table.shown.fields[field]
+    if declared.of:  # The dbId of a reference, whose column holds places.
+        return _holds(
+            declared.column, _members({number + 1 for number in _numbers(rows.store.rows[declared.of], operand)})
+        )
+    return _holds(declared.column, _test(suffix, _operand(declared.type, operand)))
+
+
+def _holds(column: str, test: Callable[[Value], bool]) -> Condition:
+    def condition(rows: Rows, block: int, places: Indices) -> Indices:
+        values = rows.column(column, block)
         return [index for index in places if values[index] is not None and test(values[index])]
 
     return condition
+
+
+def _members(found: set[int]) -> Callable[[Value], bool]:
+    return lambda value: value in found
 
 
 def _test(suffix: str, operand: Any) -> Callable[[Value], bool]:
@@ -119,37 +138,29 @@ def _test(suffix: str, operand: Any) -> Callable[[Value], bool]:
     return lambda value: value == operand
 
 
-def _operand(field: str, operand: Any) -> Any:
-    if field != "dbId":
+def _operand(kind: str, operand: Any) -> Any:
+    if kind != "Int64String":
         return operand
     return [int(db_id) for db_id in operand] if isinstance(operand, list) else int(operand)
 
 
-def _values(store: Store, field: str, block: int) -> Column:
-    kind = DERIVED.get(field)
-    if kind is None:
-        return store.column(field, block)
-    ids = [entry["dbId"] or None for entry in store.catalog[kind]]
-    return [ids[int(key or 0)] for key in store.column(kind, block)]
-
-
-def everything(_store: Store, _block: int, places: Indices) -> Indices:
+def everything(_rows: Rows, _block: int, places: Indices) -> Indices:
     """The condition that every row meets."""
     return places
 
 
 def _all(conditions: list[Condition]) -> Condition:
-    def condition(store: Store, block: int, places: Indices) -> Indices:
+    def condition(rows: Rows, block: int, places: Indices) -> Indices:
         for part in conditions:
-            places = part(store, block, places)
+            places = part(rows, block, places)
         return places
 
     return condition
 
 
 def _any(conditions: list[Condition]) -> Condition:
-    def condition(store: Store, block: int, places: Indices) -> Indices:
-        found = set[int]().union(*(part(store, block, places) for part in conditions))
+    def condition(rows: Rows, block: int, places: Indices) -> Indices:
+        found = set[int]().union(*(part(rows, block, places) for part in conditions))
         return sorted(found)
 
     return condition

@@ -1,21 +1,39 @@
 """Rendering by column: for each selected field the JSON texts of all rows, then one join over the rows.
 
-A reference is rendered once for each object of the catalogue that it can point to, not once for each row.
+A reference is rendered once for each row that it points to, not once for each row that points.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from json.encoder import encode_basestring
 from typing import Any
 
-from postroad.connectors.xledger.simulator.company import DERIVED, REFERENCES, Catalog, Column, Reference, References
+from postroad.connectors.xledger.simulator.declare import Column, Field
 from postroad.connectors.xledger.simulator.selection import Selected
+from postroad.connectors.xledger.simulator.store import Store
+from postroad.connectors.xledger.simulator.switches import NullReference
+from postroad.connectors.xledger.simulator.tables import TYPES
 
 Texts = Iterable[str]
 _FEW: dict[type, dict[Any, str]] = {type(None): {None: "null"}, bool: {True: "true", False: "false"}}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Some rows of one table that are rendered: how many, their columns, and as of which era they show others.
+
+    `null` says what an empty reference is: null, an object with dbId 0, or now this, now that (`mixed`).
+    """
+
+    store: Store
+    count: int
+    values: Callable[[str], Column]
+    null: NullReference
+    era: int | None = None
 
 
 def text(value: Any) -> str:
@@ -30,18 +48,12 @@ def json_object(members: Iterable[tuple[str, bytes]]) -> bytes:
     return b"{" + b",".join([b"%b:%b" % (text(key).encode(), value) for key, value in members]) + b"}"
 
 
-def object_text(selected: Selected, value: Mapping[str, Any] | None) -> str:
-    """The JSON text of one object, field by field; for the few that are not rows."""
-    if value is None:
-        return "null"
-    members = (f"{encode_basestring(field.key)}:{_member(selected.kind, field, value)}" for field in selected.fields)
-    return "{" + ",".join(members) + "}"
-
-
-def _member(kind: str, field: Selected, value: Mapping[str, Any]) -> str:
-    if field.name == "__typename":
-        return text(kind)
-    return object_text(field, value[field.name]) if field.kind else text(value[field.name])
+def object_text(selected: Selected, value: Mapping[str, Any]) -> str:
+    """The JSON text of one object of scalars, field by field; for the few that are not rows."""
+    members = {
+        field.key: selected.kind if field.name == "__typename" else value[field.name] for field in selected.fields
+    }
+    return "{" + ",".join(f"{encode_basestring(key)}:{text(each)}" for key, each in members.items()) + "}"
 
 
 def joined(fields: Sequence[Selected], column: Callable[[Selected], Texts], count: int) -> list[str]:
@@ -56,34 +68,62 @@ def joined(fields: Sequence[Selected], column: Callable[[Selected], Texts], coun
     return list(map("".join, zip(*pieces, repeat("}", count), strict=True)))
 
 
-def row_column(field: Selected, kind: str, values: Callable[[str], Column], catalog: Catalog, zero: bool) -> Texts:
-    """The texts of one field of rows of type `kind`, whose stored columns `values` gives.
+def row_texts(node: Selected, shown: Shown) -> list[str]:
+    """The JSON text of each row."""
+    return joined(node.fields, lambda field: column_texts(field, node.kind, shown), shown.count)
 
-    `zero` says that an empty reference is an object with dbId 0 instead of null.
-    """
+
+def column_texts(field: Selected, kind: str, shown: Shown) -> Texts:
+    """The texts of one field of rows that are of type `kind`."""
     if field.name == "__typename":
-        return [text(kind)] * len(values("dbId"))
-    if field.name == "dbId":
-        return [f'"{value}"' for value in values("dbId")]
-    target = DERIVED.get(field.name, field.name)
-    if target not in REFERENCES:
-        return _scalars(values(target))
-    choices = _choices(field, catalog[REFERENCES[target]], zero)
-    return [choices[key] for key in values(target)]  # type: ignore[index]  # a stored reference is its place
+        return [text(kind)] * shown.count
+    declared = TYPES[kind].fields[field.name]
+    if declared.part:
+        return row_texts(field, shown)
+    values = shown.values(declared.column)
+    if declared.of:
+        return _references(field, declared, values, shown)
+    if declared.type == "Int64String":
+        return [f'"{value}"' for value in values]
+    return _scalars(values)
 
 
-def _choices(field: Selected, entries: References, zero: bool) -> list[str]:
-    """The texts of a reference field for each object that it can point to."""
-    key = field.shape, zero
-    found = entries.rendered.get(key)
-    if found is None:
-        found = [_reference(field, entry if place or zero else None) for place, entry in enumerate(entries)]
-        entries.rendered[key] = found
-    return found
+def _references(field: Selected, declared: Field, values: Column, shown: Shown) -> list[str]:
+    """The texts of what a column of places points to."""
+    places = {int(place) for place in values if place}
+    choices: dict[Any, str] = _choices(field, declared, places, shown)
+    if shown.null == "mixed" and len(places) < len(values):
+        none = "null", _nothing(field)
+        ids = shown.values("dbId")
+        return [choices[place] if place else none[int(id_ or 0) % 2] for place, id_ in zip(values, ids, strict=True)]
+    none_ = _nothing(field) if shown.null == "zero" else "null"
+    return [choices[place] if place else none_ for place in values]
 
 
-def _reference(field: Selected, entry: Reference | None) -> str:
-    return object_text(field, entry) if field.kind else text(entry and entry["dbId"])
+def _choices(field: Selected, declared: Field, places: set[int], shown: Shown) -> dict[int, str]:
+    rows = shown.store.rows[declared.of]
+    if not field.kind:
+        return {place: str(id_) for place, id_ in rows.ids(places).items()}
+
+    def render(wanted: list[int]) -> list[str]:
+        def values(name: str) -> Column:
+            return rows.referred(name, wanted, shown.era)
+
+        return row_texts(field, Shown(shown.store, len(wanted), values, shown.null, shown.era))
+
+    if shown.era is not None and shown.era != shown.store.era:
+        wanted = sorted(places)
+        return dict(zip(wanted, render(wanted), strict=True))
+    return shown.store.texts((declared.of, field.shape, shown.null), places, render)
+
+
+def _nothing(field: Selected) -> str:
+    """A reference to nothing that is an object nevertheless: its dbId is 0, all else is null."""
+    if not field.kind:
+        return "0"
+    values = {"dbId": "0", "__typename": text(field.kind)}
+    members = (f"{encode_basestring(each.key)}:{values.get(each.name, 'null')}" for each in field.fields)
+    return "{" + ",".join(members) + "}"
 
 
 def _scalars(values: Column) -> list[str]:

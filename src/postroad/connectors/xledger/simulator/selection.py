@@ -32,7 +32,7 @@ class Selected:
     @cached_property
     def shape(self) -> object:
         """Equal for selections that render the same object alike."""
-        return self.name, self.kind, tuple((field.key, field.shape) for field in self.fields)
+        return self.kind, tuple((field.key, field.name, field.shape) for field in self.fields)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from postroad.connectors.xledger.simulator import DEMO_TOKEN, outages
@@ -12,13 +12,18 @@ from postroad.connectors.xledger.simulator.changes import moment_of
 from postroad.connectors.xledger.simulator.documents import everything
 from postroad.connectors.xledger.simulator.endpoint import Endpoint, Question
 from postroad.connectors.xledger.simulator.limits import Gate
+from postroad.connectors.xledger.simulator.schema import schema
 from postroad.connectors.xledger.simulator.switches import Switches
+from postroad.connectors.xledger.simulator.tables import CONNECTIONS
 from postroad.sdk.simulator import Answer, Clock, Fault, Json
+
+TIMESHEETS = "timesheets"
 
 
 class XledgerSimulator(Endpoint):
     """A simulated Xledger of one company. Every public method is also a route of the control API; all are thread safe.
 
+    `sizes` gives the number of rows of further connections; without it they are in proportion to `timesheets`.
     `clock` is a Clock, or a function that gives seconds since 1970. Further arguments are switches (`Switches`).
     """
 
@@ -26,6 +31,7 @@ class XledgerSimulator(Endpoint):
         self,
         seed: int = 1,
         timesheets: int = 1_000,
+        sizes: Mapping[str, int] | None = None,
         token: str = DEMO_TOKEN,
         clock: Clock | Callable[[], float] | None = None,
         host: str = "127.0.0.1",
@@ -36,7 +42,7 @@ class XledgerSimulator(Endpoint):
         running = clock if clock is None or isinstance(clock, Clock) else Clock(clock)
         super().__init__((host, port), running, Gate(token), Switches().changed(**switches), PageCache(cache_bytes))
         self.token = token
-        self.settle(seed, timesheets)
+        self.settle(seed, {"timesheets": timesheets, **(sizes or {})})
         self.controls = {name: getattr(self, method) for name, method in CONTROLS.items()}
 
     @property
@@ -51,36 +57,42 @@ class XledgerSimulator(Endpoint):
 
     # ---- what people do in the remote system ----
 
-    def mutate(self, n: int = 1) -> list[int]:
-        """Change hours and text of `n` random timesheets; their dbIds."""
-        with self._lock:
-            return self._changes.mutate(int(n), self.clock.now())
+    # Everything is done to timesheets unless another `entity` is named: any connection, by its root field.
 
-    def update(self, db_id: int, delta: bool = True, **fields: Any) -> None:
-        """Set fields of one timesheet to any value, bad ones too; without `delta` nothing is logged."""
+    def mutate(self, n: int = 1, entity: str = TIMESHEETS) -> list[int]:
+        """Change some values of `n` random rows, of a timesheet its hours and text; their dbIds."""
         with self._lock:
-            self._changes.update(db_id, fields, self.clock.now(), delta)
+            return self._changes.mutate(entity, int(n), self.clock.now())
 
-    def delete(self, which: int | str | Iterable[int] = 1) -> list[int]:
-        """Delete `which` random timesheets, or those whose dbIds are listed; their dbIds."""
+    def update(self, db_id: int, delta: bool = True, entity: str = TIMESHEETS, **fields: Any) -> int:
+        """Set fields of one row to any value, bad ones too; without `delta` nothing is logged. How many deltas."""
         with self._lock:
-            return self._changes.delete(int(which) if isinstance(which, str) else which, self.clock.now())
+            spread = self.switches.renames_make_delta
+            return self._changes.update(entity, int(db_id), fields, self.clock.now(), delta, spread)
 
-    def restore(self, db_ids: Iterable[int]) -> None:
-        """Bring deleted timesheets back under their dbIds."""
+    def delete(self, which: int | str | Iterable[int] = 1, entity: str = TIMESHEETS) -> list[int]:
+        """Delete `which` random rows, or those whose dbIds are listed, if no other row refers to them; their dbIds."""
         with self._lock:
-            self._changes.restore(db_ids, self.clock.now())
+            return self._changes.delete(entity, int(which) if isinstance(which, str) else which, self.clock.now())
 
-    def add(self, n: int = 1) -> list[int]:
-        """Add `n` timesheets; their dbIds."""
+    def restore(self, db_ids: Iterable[int], entity: str = TIMESHEETS) -> None:
+        """Bring deleted rows back under their dbIds."""
         with self._lock:
-            return self._changes.add(int(n), self.clock.now())
+            self._changes.restore(entity, db_ids, self.clock.now())
+
+    def add(self, n: int = 1, entity: str = TIMESHEETS) -> list[int]:
+        """Add `n` rows; their dbIds."""
+        with self._lock:
+            return self._changes.add(entity, int(n), self.clock.now())
 
     def rename(self, kind: str, db_id: int, description: str) -> int:
-        """Rename a project, employee, activity, owner …; how many deltas that made (switch `renames_make_delta`)."""
+        """Rename a project, employee, customer, activity, owner …; how many deltas that made, its own included.
+
+        Rows that refer to it show the new name at once; the switch `renames_make_delta` says whether they get deltas.
+        """
         with self._lock:
-            now, delta = self.clock.now(), self.switches.renames_make_delta
-            return self._changes.rename(kind, int(db_id), description, now, delta)
+            spread = self.switches.renames_make_delta
+            return self._changes.rename(kind, int(db_id), description, self.clock.now(), spread)
 
     def rename_project(self, db_id: int, description: str) -> int:
         """Rename a project."""
@@ -90,11 +102,16 @@ class XledgerSimulator(Endpoint):
         """Rename an employee."""
         return self.rename("employee", db_id, description)
 
-    def unreadable(self, db_ids: Iterable[int]) -> None:
+    def rename_customer(self, db_id: int, description: str) -> int:
+        """Rename a customer."""
+        return self.rename("customer", db_id, description)
+
+    def unreadable(self, db_ids: Iterable[int], entity: str = TIMESHEETS) -> None:
         """Let exactly these rows be null in `_current` and missing when asked by id, although they exist."""
         with self._lock:
-            numbers = {self._store.number(int(db_id)) for db_id in db_ids}
-            self._store.unreadable = {number for number in numbers if number is not None}
+            rows = self._changes.rows(entity)
+            numbers = {rows.number(int(db_id)) for db_id in db_ids}
+            rows.unreadable = {number for number in numbers if number is not None}
             self._store.version += 1
 
     # ---- what operators of the remote system do ----
@@ -112,7 +129,9 @@ class XledgerSimulator(Endpoint):
     def switch(self, **values: Any) -> dict[str, Any]:
         """Change switches; all of them as they are now."""
         with self._lock:
-            self.switches = self.switches.changed(**values)
+            changed = self.switches.changed(**values)
+            schema(changed.known)  # A field that cannot vanish is told at once.
+            self.switches = changed
             return self.switches.as_json()
 
     def fault(self, kind: str, count: int | None = 1, skip: int = 0, root: str | None = None, **options: Any) -> int:
@@ -135,7 +154,9 @@ class XledgerSimulator(Endpoint):
         """The refresh of a demo: all data replaced, all cursors foreign, on wish all tokens deleted."""
         with self._lock:
             self._generation += 1
-            self.settle(int(seed), self._store.company.size if timesheets is None else int(timesheets))
+            self.settle(
+                int(seed), self._sizes if timesheets is None else {**self._sizes, "timesheets": int(timesheets)}
+            )
             if invalidate_token:
                 self.gate.forget_tokens()
 
@@ -151,11 +172,15 @@ class XledgerSimulator(Endpoint):
     # ---- looking ----
 
     def rows(
-        self, owner_set: str = "MINE", after: int | str | None = None, limit: int | None = None
+        self,
+        owner_set: str = "MINE",
+        after: int | str | None = None,
+        limit: int | None = None,
+        entity: str = TIMESHEETS,
     ) -> dict[int, Json]:
-        """The timesheets that exist now as GraphQL would show them, by dbId; for verification."""
+        """The rows that exist now, with every field, as GraphQL would show them, by dbId; for verification."""
         found: dict[int, Json] = {}
-        for body in self._pages(owner_set, None if after is None else str(after), limit):
+        for body in self._pages(entity, owner_set, None if after is None else str(after), limit):
             found |= {int(node["dbId"]): node for node in body}
         return found
 
@@ -171,19 +196,21 @@ class XledgerSimulator(Endpoint):
         return count
 
     def counts(self) -> dict[str, int]:
-        """How many timesheets and deltas there are, and the newest number."""
+        """How many rows each connection has, how many deltas are kept, and the number of changes so far."""
         with self._lock:
-            return {"timesheets": self._store.count(), "deltas": len(self._store.log), "version": self._store.version}
+            rows = {name: self._store.rows[name].count() for name in CONNECTIONS}
+            return {**rows, "deltas": self._store.logged(), "version": self._store.version}
 
-    def _pages(self, owner_set: str, after: str | None, limit: int | None) -> Iterator[list[Json]]:
+    def _pages(self, entity: str, owner_set: str, after: str | None, limit: int | None) -> Iterator[list[Json]]:
         left = limit
         while left is None or left > 0:
             size = 10_000 if left is None else min(left, 10_000)
             variables = {"first": size, "after": after, "ownerSet": owner_set}
             plain = Switches(null_reference=self.switches.null_reference)
             with self._lock:
-                page = json.loads(self._rendered(Question(everything(), None, variables), [], plain).body)
-            connection = page["data"]["timesheets"]
+                question = Question(everything(self._changes.rows(entity).table.name), None, variables)
+                page = json.loads(self._rendered(question, [], plain).body)
+            connection = page["data"][entity]
             edges = connection["edges"] or []
             yield [edge["node"] for edge in edges]
             if not edges or not connection["pageInfo"]["hasNextPage"]:
@@ -194,9 +221,14 @@ class XledgerSimulator(Endpoint):
     # ---- the control API where it differs from the methods ----
 
     def _control_rows(
-        self, owner_set: str = "MINE", after: str | None = None, limit: int | str | None = None
+        self,
+        owner_set: str = "MINE",
+        after: str | None = None,
+        limit: int | str | None = None,
+        entity: str = TIMESHEETS,
     ) -> Answer:
-        pages = self._pages(owner_set, after, None if limit is None else int(limit))
+        self._changes.rows(entity)  # A wrong name is told before the first line.
+        pages = self._pages(entity, owner_set, after, None if limit is None else int(limit))
         lines = ("".join(json.dumps(node, ensure_ascii=False) + "\n" for node in page).encode() for page in pages)
         return Answer(lines, content_type="application/x-ndjson; charset=utf-8")
 

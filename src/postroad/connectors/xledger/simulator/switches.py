@@ -9,8 +9,11 @@ import typing
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from postroad.connectors.xledger.simulator.schema import Known
+
 OwnerSet = Literal["CURRENT", "UPPER", "LOWER", "MINE", "ALL"]
 ObjectStatus = Literal["ALL", "OPEN", "CLOSED"]
+NullReference = Literal["null", "zero", "mixed"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Switches:
     retention_hours: float = 72.0  # 2.1
     renames_make_delta: bool = True  # whether renaming a project makes deltas of its timesheets (3.3 no. 11)
     current_available: bool = True  # whether the schema has `_current` on deltas
-    null_reference: Literal["null", "zero"] = "null"  # an empty reference: null, or an object with dbId 0 (9)
+    vanished_fields: tuple[str, ...] = ()  # what the schema does not know any more, as `Type.field`
+    null_reference: NullReference = "null"  # an empty reference: null, an object with dbId 0, or either (9)
     burst: int | None = 20  # requests in `burst_seconds` (1.3); None: no limit
     burst_seconds: float = 5.0
     concurrency: int | None = 3  # requests at the same time (1.3: number unknown); None: no limit
@@ -44,12 +48,18 @@ class Switches:
     def changed(self, **values: Any) -> Switches:
         """A copy with other values; a ValueError for a name or value that does not exist."""
         types = typing.get_type_hints(type(self))
-        for name, value in values.items():
+        for name, given in values.items():
             if name not in types:
                 raise ValueError(f"no switch '{name}'; there are: {', '.join(sorted(types))}")
+            value = values[name] = tuple(given) if isinstance(given, list) else given
             if not _fits(types[name], value):
                 raise ValueError(f"switch '{name}' cannot be {value!r}; it is {types[name]}")
         return replace(self, **values)
+
+    @property
+    def known(self) -> Known:
+        """What the schema knows."""
+        return Known(self.current_available, frozenset(self.vanished_fields))
 
     def as_json(self) -> dict[str, Any]:
         """All switches by name."""
@@ -59,6 +69,8 @@ class Switches:
 def _fits(kind: Any, value: object) -> bool:
     if typing.get_origin(kind) is Literal:
         return value in typing.get_args(kind)
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(isinstance(each, str) for each in value)
     if kind is float:
         return type(value) in (int, float)
     return type(value) in (typing.get_args(kind) or (kind,))
