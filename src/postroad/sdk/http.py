@@ -68,6 +68,16 @@ class Limits:
     longest_sleep: float = 60.0
     longest_backoff: float = 30.0
     most_bytes: int = 256 * 1024 * 1024
+    too_large: str = "ask for smaller pages"
+
+
+@dataclass(frozen=True)
+class _Question:
+    """One request, as often as it is sent."""
+
+    method: str
+    headers: Mapping[str, str]
+    body: bytes = b""
 
 
 Classify = Callable[[int, Mapping[str, str], bytes], Exception | None]
@@ -123,11 +133,18 @@ class HttpClient:
 
     def post(self, body: bytes, content_type: str = "application/json") -> Answer:
         """Send `body` and return the answer; the exception tree of `postroad.errors` for everything else."""
+        return self._answered(_Question("POST", {"content-type": content_type}, body))
+
+    def get(self, headers: Mapping[str, str] | None = None) -> Answer:
+        """The answer to a GET, errors as those of `post`; status 304 where `headers` ask for it (RFC 9110, 13.1)."""
+        return self._answered(_Question("GET", headers or {}))
+
+    def _answered(self, question: _Question) -> Answer:
         renewed = False
         failures = 0
         while True:
             try:
-                return self._attempt(body, content_type)
+                return self._attempt(question)
             except AuthError:
                 if renewed or not self._signed_in_anew():
                     raise
@@ -136,13 +153,13 @@ class HttpClient:
                 failures += 1
                 self._pause(error, failures)
 
-    def _attempt(self, body: bytes, content_type: str) -> Answer:
+    def _attempt(self, question: _Question) -> Answer:
         if self._credentials is None:
             self._credentials = self._sign_in()
         self._spend()
-        answer = self._mask(self._exchange(body, content_type))
+        answer = self._mask(self._exchange(question))
         error = self._classify(answer.status, answer.headers, answer.body) or status_error(answer)
-        if error is not None:
+        if error is not None and not (answer.status == 304 and _conditional(question)):
             raise error
         return answer
 
@@ -156,11 +173,11 @@ class HttpClient:
             self._sleep(wait)
         count_call(self._budget, limits.budget, self._clock(), limits.calls_per_month)
 
-    def _exchange(self, body: bytes, content_type: str) -> Answer:
+    def _exchange(self, question: _Question) -> Answer:
         assert self._credentials is not None
-        headers = {**self._credentials.headers, "content-type": content_type}
+        headers = {**self._credentials.headers, **question.headers}
         try:
-            with self._client.stream("POST", self._url, content=body, headers=headers) as response:
+            with self._client.stream(question.method, self._url, content=question.body, headers=headers) as response:
                 return Answer(response.status_code, dict(response.headers.items()), self._read(response))
         except _FOREIGN as error:
             ours = self._mapped(error)
@@ -174,7 +191,7 @@ class HttpClient:
             size += len(chunk)
             if size > self._limits.most_bytes:
                 most = self._limits.most_bytes // (1024 * 1024)
-                raise RemoteError(f"the answer is larger than {most} MB: ask for smaller pages")
+                raise RemoteError(f"the answer is larger than {most} MB: {self._limits.too_large}")
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -222,6 +239,10 @@ class HttpClient:
         """A shorter "secret" would be found all over the data; nobody is protected by one."""
         secrets = self._credentials.secrets if self._credentials else ()
         return [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
+
+
+def _conditional(question: _Question) -> bool:
+    return not question.headers.keys().isdisjoint(("if-none-match", "if-modified-since"))
 
 
 def status_error(answer: Answer) -> Exception | None:
