@@ -44,10 +44,12 @@ HOMES = {
     "httpx": {"sdk", "connectors"},
     "psycopg": {"store"},
     "pyspark": {"spark"},
+    "python_calamine": {"connectors"},
     "rich": {"cli"},
     "ruamel": {"project"},
     "sqlalchemy": {"store", "tracking"},
     "typer": {"cli"},
+    "xlsxwriter": {"connectors"},
 }
 # Written with brackets, so that this file does not hold what it forbids.
 ADDRESSES = re.compile(

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from postroad.connectors.xledger.declaration import COLUMN_TYPES, JSON_TYPES, Declaration, Field, Kind
-from postroad.connectors.xledger.times import to_utc
 from postroad.records import MONEY
+from postroad.sdk.times import to_utc
 
 LOCAL = pa.timestamp("us")
 DIGITS = r"^-?[0-9]+$"

@@ -12,8 +12,8 @@ from postroad.connectors.xledger.declaration import JSON_TYPES, Declaration
 from postroad.connectors.xledger.edges import Edges, edge_key, read_edges
 from postroad.connectors.xledger.lookup import DELETED, UPSERTS
 from postroad.connectors.xledger.rows import Draft
-from postroad.connectors.xledger.times import to_utc
 from postroad.records import DELETE, UPSERT, Rows, key_text
+from postroad.sdk.times import to_utc
 
 LOCAL = pa.timestamp("us")
 GONE = Bad(

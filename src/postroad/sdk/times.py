@@ -1,4 +1,4 @@
-"""Local times to instants, a column at a time. Xledger sends local times without a zone (fact sheet 1.6).
+"""Local times to instants, a column at a time, for systems that send local times without a zone.
 
 pyarrow's own `assume_timezone` takes 47 ms for 10,000 values; this table takes 1 ms and is tested against it.
 """

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from postroad.connectors.xledger.times import to_utc
+from postroad.sdk.times import to_utc
 
 LOCAL = pa.timestamp("us")
 

@@ -1,0 +1,232 @@
+"""The settings of a connection of links in postroad.yaml: its tables, and the limits that files must keep."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from postroad.connectors.excel_link.periods import PLACEHOLDER, readable
+from postroad.records import column_name
+from postroad.sdk.secrets import Secret
+
+Kind = Literal["text", "int", "decimal", "date", "datetime", "bool"]
+Format = Literal["xlsx", "xlsb", "ods", "csv", "json"]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)]
+Caption = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+ROW, LINK, PERIOD = "row", "link", "period"
+EVERY = r"^[1-9]\d{0,4}[mhd]$"
+COLUMN = r"^[A-Za-z][0-9A-Za-z_À-ɏ]*$"
+
+
+def _listed(value: object) -> object:
+    """One text where a list may stand."""
+    return [value] if isinstance(value, str) else value
+
+
+def _worded(value: object) -> object:
+    """A number of YAML where a text is meant."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
+Parameter = Annotated[str, BeforeValidator(_worded, json_schema_input_type=str | int)]
+
+
+class Shape(BaseModel):
+    """A part of the settings; unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class ColumnSettings(Shape):
+    """One column of a table: its type alone, or an object."""
+
+    type: Kind = Field(description="What its cells hold.")
+    name: str | None = Field(
+        default=None,
+        alias="as",
+        pattern=COLUMN,
+        description="The column's name in the lake, where the caption made safe is not liked.",
+    )
+    round: int | None = Field(
+        default=None,
+        ge=0,
+        le=9,
+        description="Places to which a decimal is rounded; else one with more than nine is refused.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: object) -> object:
+        return {"type": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _rounded(self) -> Self:
+        if self.round is not None and self.type != "decimal":
+            raise ValueError("only a decimal can be rounded")
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        whole = handler.resolve_ref_schema(handler(schema))
+        return {"anyOf": [whole["properties"]["type"], whole]}
+
+
+class TableSettings(Shape):
+    """One table: where it is read, how it is laid out, what its columns are."""
+
+    link: Secret | None = Field(default=None, description="The only link, such as secret://EMPLOYEE_GROUPS_LINK.")
+    links: dict[Name, Secret] = Field(default_factory=dict, description="Several links by name; a column names them.")
+    file: str | None = Field(default=None, description="Instead of a link, the absolute path of a file.")
+    files: dict[Name, str] = Field(default_factory=dict, description="Several files by name, alone or beside links.")
+    parameters: dict[str, Parameter] = Field(
+        default_factory=dict, description="Parameters that are appended to each link; may hold {month} and the like."
+    )
+    periods: Texts = Field(
+        default=(), description="Months such as 2025-01, spans such as 2025-01..2025-12 or 2025-01.., last 3 months."
+    )
+    format: Format | None = Field(default=None, description="Where the link's ending does not tell.")
+    sheet: str | None = Field(default=None, min_length=1, description="The sheet's name; the first one if absent.")
+    header_row: int = Field(default=1, ge=1, le=1000, description="The row of the captions; data begins below it.")
+    columns: dict[Caption, ColumnSettings] = Field(min_length=1, description="The columns wanted, by caption.")
+    order: tuple[str, ...] = Field(
+        default=(), description="All captions in the order of JSON rows that are lists; the columns' if absent."
+    )
+    key: Texts = Field(
+        min_length=1, description="The captions that tell a row; `row` for the row's number where nothing does."
+    )
+    delimiter: str = Field(default=",", min_length=1, max_length=1, description="Between the fields of a csv line.")
+    encoding: str = Field(default="utf-8", description="Of a csv file.")
+    decimal_sign: Literal[".", ","] = Field(default=".", description="In decimals that are written as text.")
+    every: str | None = Field(default=None, pattern=EVERY, description="At most so often, as 30m, 12h or 1d.")
+
+    @field_validator("periods")
+    @classmethod
+    def _months(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if not readable(text):
+                raise ValueError("is no month; write 2025-01, 2025-01..2025-12, 2025-01.. or last 3 months")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            known = codecs.lookup(value)
+        except LookupError:
+            raise ValueError("is no encoding; write one such as utf-8, cp1252 or utf-16") from None
+        if not known._is_text_encoding:  # noqa: SLF001 - the only way to tell rot13 from latin-1
+            raise ValueError("is no encoding of text; write one such as utf-8, cp1252 or utf-16")
+        return value
+
+    @field_validator("file", "files")
+    @classmethod
+    def _absolute(cls, value: Any) -> Any:
+        for path in value.values() if isinstance(value, dict) else [value] if value is not None else []:
+            if not (PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()):
+                raise ValueError("is no absolute path; a connection does not know the project's folder")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self._check_places()
+        self._check_captions()
+        self._check_names()
+        return self
+
+    def _check_places(self) -> None:
+        several = {**self.links, **self.files}
+        if (self.link is not None) + (self.file is not None) + bool(several) != 1:
+            raise ValueError("needs one of link, file, or links and files")
+        if len(several) != len(self.links) + len(self.files):
+            raise ValueError("a name stands under links and files both; rename one")
+        if not self.periods and any(PLACEHOLDER.search(text) for text in self.parameters.values()):
+            raise ValueError("parameters ask for a month, but there are no periods")
+
+    def _check_captions(self) -> None:
+        unknown = [caption for caption in self.key if caption not in self.columns and caption != ROW]
+        if unknown:
+            raise ValueError(f"key names '{unknown[0]}', which is none of the columns: {', '.join(self.columns)}")
+        if len(set(self.key)) != len(self.key):
+            raise ValueError("key names a column twice")
+        lost = [caption for caption in self.columns if self.order and caption not in self.order]
+        if lost:
+            raise ValueError(f"order lacks the column '{lost[0]}'")
+        if len(set(self.order)) != len(self.order):
+            raise ValueError("order names a caption twice")
+
+    def _check_names(self) -> None:
+        """Delta and Spark do not tell `Code` from `code`."""
+        names = self.column_names()
+        for name, caption in names:
+            if name.startswith("_"):
+                raise ValueError(f"column '{caption}' would be named {name}, which is reserved; name it with `as`")
+            twins = [other for found, other in names if found.casefold() == name.casefold()]
+            if len(twins) > 1:
+                raise ValueError(f"{' and '.join(twins)} would both be the column {name}; name one with `as`")
+
+    def column_names(self) -> list[tuple[str, str]]:
+        """Each column's name in the lake, and the caption that it has, ours first."""
+        ours = [LINK] * self.named + [PERIOD] * bool(self.periods) + [ROW] * (ROW in self.key and not self.own_row)
+        theirs = [(each.name or column_name((caption,)), caption) for caption, each in self.columns.items()]
+        return [(name, f"our own '{name}'") for name in ours] + theirs
+
+    @property
+    def named(self) -> bool:
+        """Whether a column names the link."""
+        return bool(self.links or self.files)
+
+    @property
+    def own_row(self) -> bool:
+        """Whether the file has a column of its own called row, which the key then means."""
+        return ROW in self.columns
+
+
+class ExcelLinkSettings(Shape):
+    """Tables that exist only as links or files, and what a file may cost."""
+
+    tables: dict[Name, TableSettings] = Field(min_length=1, description="The tables, by the name of their entity.")
+    time_zone: str = Field(default="UTC", description="The zone of times that name none.")
+    allow_http: bool = Field(default=False, description="Read over http:// from other hosts than this machine too.")
+    redirect_hosts: tuple[str, ...] = Field(default=(), description="Other hosts to which a link may redirect.")
+    most_megabytes: int = Field(default=32, ge=1, le=1024, description="The largest file, as it is received.")
+    most_unpacked_megabytes: int = Field(default=256, ge=1, le=4096, description="The largest workbook, unpacked.")
+    most_cells: int = Field(
+        default=1_000_000, ge=1, le=100_000_000, description="Rows times columns of each sheet of a file."
+    )
+    burst: int = Field(default=10, ge=1, description="Calls that we allow ourselves in 5 seconds to one host.")
+    calls_per_month: int | None = Field(default=None, ge=1, description="Stop for the month after so many calls.")
+    timeout: float = Field(default=60.0, gt=0, description="Seconds to wait for an answer.")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("is no time zone; write one such as Europe/Oslo") from None
+        return value
+
+    @field_validator("redirect_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not re.fullmatch(r"[A-Za-z0-9.-]+", host):
+                raise ValueError("holds something that is no host; write one such as files.example.com")
+        return value
