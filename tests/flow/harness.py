@@ -25,7 +25,7 @@ from postroad.connectors.xledger.simulator import XledgerSimulator
 from postroad.engine.heart import Heart
 from postroad.lake import Dataset
 from postroad.lake.delta import DeltaLog
-from postroad.project import Connection, MaxDeletes, Project, Sync
+from postroad.project import Allowance, Connection, Project, Sync
 from postroad.project.model import DATABASE
 from postroad.records import Check, Feed, Payload, Rows, Want
 from postroad.sdk.connector import Source
@@ -34,7 +34,7 @@ from postroad.telemetry import Point, Stage
 
 LEASES_ARE_OVER = 61.0
 NAME = "xledger.timesheets"
-UNGUARDED = MaxDeletes(rows=1_000_000)
+UNGUARDED = Allowance(rows=1_000_000)
 START = 1_790_000_000.0  # 2026-09-21, a Monday
 
 
@@ -99,7 +99,7 @@ class World:
         seed: int = 1,
         timesheets: int = 60,
         page_size: int = 20,
-        max_deletes: MaxDeletes = UNGUARDED,
+        max_deletes: Allowance = UNGUARDED,
         database: str = DATABASE,
         now: float = START,
         settings: dict[str, Any] | None = None,

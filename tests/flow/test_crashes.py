@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from postroad.lake import delta
-from postroad.project import MaxDeletes
+from postroad.project import Allowance
 from postroad.telemetry import Point
 from tests.flow.harness import NAME, Side, Trap, World
 from tests.flow.law import assert_law, settle
@@ -121,7 +121,7 @@ def test_every_point_is_crashed(act: str, tmp_path: Path, monkeypatch: pytest.Mo
 
 def _world(folder: Path, act: str) -> World:
     folder.mkdir()
-    guard = MaxDeletes(rows=0, percent=0) if act == "guard" else MaxDeletes(rows=1_000_000)
+    guard = Allowance(rows=0, percent=0) if act == "guard" else Allowance(rows=1_000_000)
     world = World(folder, timesheets=45, page_size=20, max_deletes=guard)
     world.__enter__()
     if act == "first load":

@@ -13,7 +13,7 @@ from deltalake.exceptions import CommitFailedError
 from postroad.errors import BusyError, LostClaimError, StateError
 from postroad.lake import Dataset, Hand
 from postroad.lake.delta import FENCE
-from postroad.project import MaxDeletes
+from postroad.project import Allowance
 from postroad.telemetry import Point, Stage
 from tests.flow.harness import LEASES_ARE_OVER, NAME, World, outcomes
 from tests.flow.lake_reader import read_table
@@ -274,7 +274,7 @@ def test_a_cursor_of_another_tenant(world: World) -> None:
 
 def test_changes_of_another_tenant_wait_for_its_walk(tmp_path: Path) -> None:
     """They land at once and are published only after the close; a parked close keeps them waiting."""
-    with World(tmp_path, max_deletes=MaxDeletes(rows=0, percent=0)) as world:
+    with World(tmp_path, max_deletes=Allowance(rows=0, percent=0)) as world:
         world.sync()
         before = table_rows(world)
         world.sim.swap_tenant(seed=5, timesheets=40)
@@ -324,7 +324,7 @@ def test_a_lost_and_a_restored_tracking_database(world: World, how: str, point: 
 
 def test_the_guard_on_deletes(tmp_path: Path) -> None:
     """The default is the greater of 10 % and 100 rows; explicit deletes of the feed always pass."""
-    with World(tmp_path, timesheets=400, page_size=200, max_deletes=MaxDeletes()) as world:
+    with World(tmp_path, timesheets=400, page_size=200, max_deletes=Allowance()) as world:
         world.sync()
         world.sim.delete(101)
         world.sync()
@@ -346,7 +346,7 @@ def test_the_guard_on_deletes(tmp_path: Path) -> None:
 
 def test_the_guard_lets_a_hundred_deletes_pass(tmp_path: Path) -> None:
     """The limit itself is allowed."""
-    with World(tmp_path, timesheets=400, page_size=200, max_deletes=MaxDeletes()) as world:
+    with World(tmp_path, timesheets=400, page_size=200, max_deletes=Allowance()) as world:
         world.sync()
         world.sim.delete(100)
         world.wait(hours=80)

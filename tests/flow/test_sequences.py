@@ -8,7 +8,7 @@ import pytest
 from deltalake import DeltaTable
 
 from postroad.errors import ConfigError
-from postroad.project import MaxDeletes
+from postroad.project import Allowance
 from postroad.telemetry import Point, Stage
 from tests.flow.harness import NAME, Side, World, outcomes
 from tests.flow.lake_reader import read_table
@@ -27,7 +27,7 @@ def _hours(world: World) -> dict[int, str]:
 
 
 def _guarded(folder: Path, rows: int = 0) -> World:
-    return World(folder, max_deletes=MaxDeletes(rows=rows, percent=0))
+    return World(folder, max_deletes=Allowance(rows=rows, percent=0))
 
 
 def _refreshes(world: World) -> int:

@@ -54,3 +54,19 @@ def test_both_ways_lead_to_one_schema(engine: Engine) -> None:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     upgrade(engine)
     assert described(engine) == made
+
+
+def test_a_database_of_the_first_version_gets_what_is_missing(engine: Engine) -> None:
+    """Rows that are there stay; a walk that was open is not confirmed."""
+    upgrade(engine)
+    made = described(engine)
+    with engine.begin() as connection:
+        for table, column in (("walks", "bounds"), ("walks", "confirmed"), ("walks", "absent"), ("entities", "absent")):
+            connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+        insert = "INSERT INTO entities (connection, entity, withheld) VALUES ('erp', 'things', false)"
+        connection.exec_driver_sql(insert)
+    upgrade(engine)
+    assert described(engine) == made
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT entity FROM entities").scalar() == "things"

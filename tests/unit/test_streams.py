@@ -8,7 +8,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.lake.streams import Tally, applied, below, difference, latest, latest_of_each
+from postroad.lake.streams import Tally, applied, below, difference, latest, latest_of_each, windows
 
 SINGLE = ("id",)
 COMPOSITE = ("company", "id")
@@ -71,7 +71,9 @@ def test_a_difference_turns_one_into_the_other(
     current = table(sorted(before.items(), key=lambda item: item[0]))
     upserts: dict[tuple[str, int], str | None] = {}
     deletes: dict[tuple[str, int], str | None] = {}
-    for new, gone in difference(stream(truth, sizes), stream(current, sizes[::-1]), COMPOSITE, ["value"]):
+    for new, gone in difference(
+        windows(stream(truth, sizes), stream(current, sizes[::-1]), COMPOSITE), COMPOSITE, ["value"]
+    ):
         upserts |= read(iter([new]))
         deletes |= read(iter([gone]))
     assert deletes == {key: value for key, value in before.items() if key not in after}

@@ -19,7 +19,7 @@ from postroad.engine.heart import Heart
 from postroad.errors import ConfigError
 from postroad.lake import Dataset, Lake
 from postroad.lake.disk import LocalDisk
-from postroad.project import MaxDeletes, Project, load_project, network_filesystem
+from postroad.project import Project, Sync, load_project, network_filesystem
 from postroad.records import Feed
 from postroad.sdk.connector import Source, Tools
 from postroad.sdk.registry import load_connector
@@ -98,8 +98,8 @@ class App:
         source = self.source(connection)
         try:
             feeds = tuple(self.feeds(connection, source))
-            guards = self._guards(connection)
-            yield Bench(connection, source, feeds, self.tracking, self.lake, self.heart, self.reporter, guards)
+            rules = {entity: sync for sync in self._syncs(connection) for entity in sync.entities}
+            yield Bench(connection, source, feeds, self.tracking, self.lake, self.heart, self.reporter, rules)
         finally:
             source.close()
 
@@ -115,7 +115,7 @@ class App:
 
     def entities(self, connection: str) -> list[str]:
         """The entities of a connection that the flows name."""
-        return [entity for sync in self.project.syncs if sync.connection == connection for entity in sync.entities]
+        return [entity for sync in self._syncs(connection) for entity in sync.entities]
 
     def selected(self, select: str | None) -> dict[str, list[str]]:
         """The entities that a selector names, by connection: nothing for all, `erp`, `erp.invoices`."""
@@ -148,9 +148,8 @@ class App:
                 found += [bench.dataset(entity) for entity in entities]
         return found
 
-    def _guards(self, connection: str) -> dict[str, MaxDeletes]:
-        syncs = [sync for sync in self.project.syncs if sync.connection == connection]
-        return {entity: sync.max_deletes for sync in syncs for entity in sync.entities}
+    def _syncs(self, connection: str) -> list[Sync]:
+        return [sync for sync in self.project.syncs if sync.connection == connection]
 
 
 def _refuse_network_disk(project: Project) -> None:

@@ -78,10 +78,11 @@ class Datasets:
         for connection, entities in self._app.selected(select).items():
             with self._app.bench(connection) as bench:
                 for entity in entities:
-                    for feed in bench.feed_names(entity):
-                        bench.tracking.runs.stop(connection, feed, BY_HAND)
+                    for name in bench.feed_names(entity):
+                        bench.tracking.runs.stop(connection, name, BY_HAND)
                     changes = bench.changes_feed(entity)
-                    bench.tracking.feeds.reset(connection, bench.walk_feed(entity).name, entity, BY_HAND)
+                    for feed in bench.walk_feeds(entity):
+                        bench.tracking.feeds.reset(connection, feed.name, entity, BY_HAND)
                     if changes is not None:
                         bench.tracking.feeds.forget(connection, changes.name, [entity], BY_HAND, foreign=False)
                     done.append(f"{connection}.{entity}")

@@ -60,9 +60,10 @@ class Rejections:
         connection, entity = self._app.dataset(select)
         walks = self._app.tracking.walks
         parked = walks.parked(connection, entity)
-        if parked is None:
+        if not parked:
             raise ConfigError(f"{select} has no parked close; `postroad status` shows them")
-        walks.discard(parked["id"], f"discarded by {getpass.getuser()}")
+        for each in parked:
+            walks.discard(each["id"], f"discarded by {getpass.getuser()}")
 
     def _raw(self, row: Mapping[str, Any]) -> str | None:
         if row["file"] is None:

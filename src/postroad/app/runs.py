@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from postroad.engine.bench import Counts
+from postroad.engine.bench import Bench, Counts
+from postroad.engine.recover import require_parts
 from postroad.engine.runs import Options, Outcome, Runner
-from postroad.engine.walk import wanted
+from postroad.engine.walk import AGAIN, wanted
+from postroad.records import Feed
 
 if TYPE_CHECKING:
     from postroad.app.app import App
@@ -40,9 +42,16 @@ class Runs:
     def __init__(self, app: App) -> None:
         self._app = app
 
-    def start(self, select: str | None = None, *, full_refresh: bool = False, limit: int | None = None) -> Report:
-        """Bring the selected datasets to the head of their sources."""
-        options = Options(full_refresh, limit)
+    def start(
+        self,
+        select: str | None = None,
+        *,
+        full_refresh: bool = False,
+        limit: int | None = None,
+        since: str | None = None,
+    ) -> Report:
+        """Bring the selected datasets to the head of their sources; `since` also reads anew the rows from a day on."""
+        options = Options(full_refresh, limit, since)
         report = Report()
         for connection, entities in self._app.selected(select).items():
             self._work(report, connection, options, partial(Runner.run, entities=entities))
@@ -62,19 +71,29 @@ class Runs:
         self._work(report, connection, Options(), lambda runner: runner.retry_parked(entity))
         return report
 
-    def plan(self, select: str | None = None, *, full_refresh: bool = False) -> dict[str, str]:
-        """What `start` would do, by dataset; nothing is asked of any remote system."""
+    def plan(
+        self, select: str | None = None, *, full_refresh: bool = False, since: str | None = None
+    ) -> dict[str, str]:
+        """What `start` would do, by feed; nothing is asked of any remote system."""
         plan = {}
         for connection, entities in self._app.selected(select).items():
             with self._app.bench(connection) as bench:
-                for entity in entities:
-                    reason = wanted(bench, entity, full_refresh=full_refresh)
-                    known = bench.tracking.feeds.cursor(connection, "changes") is not None
-                    first = None if known else "first load"
-                    plan[f"{connection}.{entity}"] = (
-                        f"full refresh: {reason or first}" if reason or first else "changes"
-                    )
+                require_parts(bench, entities, since)
+                for feed in (feed for entity in entities for feed in bench.walk_feeds(entity)):
+                    reason = wanted(bench, feed, full_refresh=full_refresh, since=since)
+                    planned = self._planned(bench, feed, reason)
+                    if planned is not None:
+                        plan[f"{connection}.{feed.name}"] = planned
         return plan
+
+    def _planned(self, bench: Bench, feed: Feed, reason: str | None) -> str | None:
+        changes = bench.changes_feed(feed.entities[0].name)
+        if reason is None and changes is not None and not feed.scope.moves:
+            known = bench.tracking.feeds.cursor(bench.connection, changes.name) is not None
+            reason = None if known else "first load"
+        if reason is not None:
+            return reason if reason == AGAIN else f"full refresh: {reason}"
+        return None if feed.scope.moves else "changes" if changes is not None else "nothing yet"
 
     def list(self, limit: int = 50) -> list[Mapping[str, Any]]:
         """The newest runs first, each with its true status."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from postroad.catalog.agreement import BOOKS_LOST, books_lost
 from postroad.lake import Dataset, Lake
-from postroad.records import Feed
+from postroad.records import ALL, Feed
 from postroad.tracking import Tracking
 from postroad.tracking.runs import moment
 
@@ -20,7 +20,7 @@ class DatasetStatus:
 
     `dropped` says that a person discarded the close that was due, so that no run begins another unasked. `active` says
     of each feed that somebody works on or that waits what it does, and until when. `last_poll` is when the changes
-    were last read to their head.
+    were last read to their head. `absent` are the columns that the remote system no longer sends.
     """
 
     dataset: str
@@ -33,6 +33,7 @@ class DatasetStatus:
     parked: str | None
     rejected: dict[str, int] = field(default_factory=dict)
     active: dict[str, str] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
     last_poll: datetime | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -48,7 +49,8 @@ def dataset_status(
     dataset = lake.dataset(connection, mine[0].entity(entity))
     entry = tracking.feeds.entity(connection, entity)
     due = _due(tracking, lake, dataset, mine) or entry["due_reason"]
-    open_walk = tracking.walks.open(connection, entity)
+    scopes = [feed.scope.name for feed in mine if feed.kind == "walk"]
+    open_walks = list(filter(None, (tracking.walks.open(connection, entity, scope) for scope in scopes)))
     parked = tracking.walks.parked(connection, entity)
     counts = tracking.rejections.counts()
     active = _active(tracking, connection, mine)
@@ -56,13 +58,14 @@ def dataset_status(
         dataset=dataset.name,
         rows=dataset.rows(),
         just_in=sum(_just_in(tracking, dataset, feed) for feed in mine if feed.kind == "changes"),
-        state=_state(due, open_walk is not None, parked is not None, active),
+        state=_state(due, bool(open_walks), bool(parked), active),
         due=due,
         dropped=due is not None and _dropped(tracking, connection, entity, entry["due_landing"]),
-        open_walk_pages=_pages(tracking, connection, open_walk),
-        parked=parked["reason"] if parked else None,
+        open_walk_pages=_pages(tracking, connection, open_walks),
+        parked="; ".join(_named(walk) for walk in parked) or None,
         rejected={cause: count for (of, name, cause), count in counts.items() if (of, name) == (connection, entity)},
         active=active,
+        absent=list(entry["absent"] or ()),
         last_poll=moment(entry["head_at"]) if entry["head_at"] else None,
     )
 
@@ -112,5 +115,10 @@ def _state(due: str | None, walking: bool, parked: bool, active: dict[str, str])
     return "full refresh due" if due else "in step"
 
 
-def _pages(tracking: Tracking, connection: str, walk: Any) -> int | None:
-    return None if walk is None else len(tracking.feeds.payloads(connection, walk["feed"], walk=walk["id"]))
+def _named(walk: Mapping[str, Any]) -> str:
+    return str(walk["reason"]) if walk["scope"] == ALL.name else f"{walk['scope']}: {walk['reason']}"
+
+
+def _pages(tracking: Tracking, connection: str, walks: Sequence[Mapping[str, Any]]) -> int | None:
+    pages = [len(tracking.feeds.payloads(connection, walk["feed"], walk=walk["id"])) for walk in walks]
+    return sum(pages) if pages else None

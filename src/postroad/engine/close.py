@@ -17,16 +17,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from postroad.engine.bench import Bench
+from postroad.engine.columns import note_absent
 from postroad.engine.guard import Guard
 from postroad.engine.normalise import materialise_under, publish_under, withheld
 from postroad.engine.overlay import Overlay
+from postroad.engine.scope import Rule, scope_of
 from postroad.lake import changes
 from postroad.lake.delta import Member
 from postroad.lake.lake import Dataset, Hand
 from postroad.lake.names import FULL_SYNC, STAGED, twin
 from postroad.lake.parquet import ROWS_A_FILE, read_file, write_files
-from postroad.lake.streams import Stream, applied, difference, key_column, latest
-from postroad.records import DELETE, OP, UPSERT, key_texts
+from postroad.lake.streams import Stream, applied, difference, key_column, latest, windows
+from postroad.records import ALL, DELETE, OP, UPSERT, key_texts
 from postroad.telemetry import Point, Stage
 from postroad.tracking.files import Part
 from postroad.tracking.rejections import Origin, key_values
@@ -46,6 +48,11 @@ class Close:
     hand: Hand
     kept: list[Part] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.scope = scope_of(self.walk)
+        later = [scope_of(each) for each in self.bench.tracking.walks.closed_after(self.walk)]
+        self.rule = Rule(self.scope, [each for each in later if each.name != self.scope.name], self.dataset.entity.key)
+
     def run(self) -> bool:
         """Close the walk; False if a guard parked it."""
         self.bench.reporter.stage(Stage.CLOSE, self.dataset.name)
@@ -54,6 +61,7 @@ class Close:
             self._load()
         elif not self._compare():
             return False
+        self._note_absent(self.walk["absent"] or ())
         self._drop_superseded()
         publish_under(self.bench, self.dataset, self.hand)
         return True
@@ -84,7 +92,7 @@ class Close:
             materialise_under(self.bench, self.dataset, self.hand)
         else:
             publish_under(self.bench, self.dataset, self.hand)
-        guard = Guard(self.bench, self.dataset, self.walk, sum(part.rows for part in self.parts))
+        guard = Guard(self.bench, self.dataset, self.walk, self.scope, sum(part.rows for part in self.parts))
         version = self.bench.tracking.leases.version(self.dataset.changes.expected or 0)
         folder = f"{self.dataset.changes.folder}/{STAGED}"
         with Overlay(self.bench, self.dataset, self.walk, self.hand.run) as overlay:
@@ -99,7 +107,18 @@ class Close:
     def _differences(self, overlay: Overlay) -> Iterator[tuple[pa.Table, pa.Table]]:
         entity = self.dataset.entity
         truth = applied(self._pages_as_rows(), overlay.rows(), entity.key)
-        return difference(truth, self.dataset.current(), entity.key, entity.schema.names)
+        compared = self.rule.compared(windows(truth, self.dataset.current(), entity.key))
+        absent = sorted({*(self.walk["absent"] or ())} | overlay.absent)
+        for upserts, deletes in difference(compared, entity.key, entity.schema.names, absent):
+            yield upserts, self.rule.deletable(deletes)
+
+    def missing(self) -> pa.Table:
+        """The keys inside the scope that neither its pages nor the changes since have; in memory, as keys only."""
+        publish_under(self.bench, self.dataset, self.hand)
+        key = list(self.dataset.entity.key)
+        with Overlay(self.bench, self.dataset, self.walk, self.hand.run) as overlay:
+            gone = [deletes.select(key) for _, deletes in self._differences(overlay)]
+        return pa.concat_tables([self.dataset.table_schema.empty_table().select(key), *gone])
 
     def _stamp(self, pairs: Iterator[tuple[pa.Table, pa.Table]], version: int) -> Stream:
         for upserts, deletes in pairs:
@@ -109,7 +128,10 @@ class Close:
                 yield self.dataset.stamped(rows, version, self.hand.run)
 
     def _publish(self, members: Sequence[Member], version: int, guard: Guard, last_change: int | None) -> None:
-        self._move([*self.parts, *self._carried(guard)])
+        if self.scope == ALL:
+            self._move([*self.parts, *self._carried(guard)])
+        else:
+            self.kept = list(self.parts)  # of a part there is no complete file: staged, dropped once it is closed
         folder = self.dataset.changes.folder
         for member in members:
             self.dataset.disk.move(f"{folder}/{STAGED}/{member.path}", f"{folder}/{member.path}")
@@ -212,14 +234,33 @@ class Close:
         tracking = self.bench.tracking
         walk = self.walk
         superseded = self._answered()
+        pays = self._pays()
         with tracking.database.write(Point.CLOSE_DONE) as db:
-            tracking.walks.close(db, walk)
-            tracking.rejections.close_before(db, walk["connection"], walk["entity"], walk["begun_landing"])
+            tracking.walks.close(db, walk, pays=pays)
+            tracking.rejections.close_before(db, walk)
             tracking.rejections.close_ids(db, superseded)
             if members:
                 tracking.files.forget(db, walk["id"])
-            else:
+            elif self.scope == ALL:
                 tracking.files.keep(db, self.dataset.name, walk["id"], self.kept)
+
+    def _pays(self) -> bool:
+        """Whether every other scope of the entity, moving ones aside, has closed since its refresh came due."""
+        if self.scope.moves:
+            return False
+        name = self.dataset.entity.name
+        owed = self.bench.tracking.feeds.entity(self.bench.connection, name)["due_landing"] or 0
+        others = [feed.scope.name for feed in self.bench.walk_feeds(name) if not feed.scope.moves]
+        closed = [
+            self.bench.tracking.walks.closed(self.bench.connection, name, other)
+            for other in others
+            if other != self.scope.name
+        ]
+        return all(walk is not None and walk["begun_landing"] >= owed for walk in closed)
+
+    def _note_absent(self, absent: Sequence[str]) -> None:
+        if self.walk["kind"] == "walk" and not self.scope.moves:
+            note_absent(self.bench, self.dataset.entity.name, absent, refresh=self.scope != ALL)
 
     def _answered(self) -> list[int]:
         """Open rejections whose key a page that landed later accepted (sequence 9)."""
@@ -266,6 +307,13 @@ def close(bench: Bench, walk: Mapping[str, Any], run: str) -> bool:
     parts = bench.tracking.files.parts(walk["id"])
     with bench.writing(dataset, run) as hand:
         return Close(bench, dataset, walk, parts, hand).run()
+
+
+def missing_keys(bench: Bench, walk: Mapping[str, Any], run: str) -> pa.Table:
+    """The keys of the current rows that a fetched walk's scope lacks (sequence 12)."""
+    dataset = bench.dataset(walk["entity"])
+    with bench.writing(dataset, run) as hand:
+        return Close(bench, dataset, walk, bench.tracking.files.parts(walk["id"]), hand).missing()
 
 
 def _disjoint(parts: Sequence[Part]) -> bool:

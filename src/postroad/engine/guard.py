@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from postroad.engine.bench import Bench
+from postroad.engine.scope import inside
 from postroad.lake.lake import Dataset
-from postroad.project import MaxDeletes
-from postroad.records import key_texts
+from postroad.records import Scope, key_texts
 
 Pairs = Iterator[tuple[pa.Table, pa.Table]]
 
@@ -26,21 +26,25 @@ class Guard:
     (sequence 9). More deletes than the scope allows, or an empty snapshot, park the close whole (sequence 6).
     """
 
-    def __init__(self, bench: Bench, dataset: Dataset, walk: Mapping[str, Any], page_rows: int) -> None:
+    def __init__(self, bench: Bench, dataset: Dataset, walk: Mapping[str, Any], scope: Scope, page_rows: int) -> None:
         self._key = dataset.entity.key
         self._walk = walk
         self._page_rows = page_rows
-        self._rows = dataset.rows()
-        self._most = bench.max_deletes.get(dataset.entity.name, MaxDeletes()).of(self._rows)
+        self._rows = _rows_inside(dataset, scope)
+        rule = bench.rule(dataset.entity.name)
+        self._most = rule.max_deletes.of(self._rows)
+        self._most_changes = None if rule.max_changes is None else rule.max_changes.of(self._rows)
         rejected = bench.tracking.rejections.open(walk["connection"], walk["entity"], walk["id"])
         self._rejected = {each["key"] for each in rejected}
         self.deletes = 0
+        self.changes = 0
         self.carried: list[pa.Table] = []
         self.withheld: list[str] = []
 
     def emitted(self, pairs: Pairs) -> Pairs:
         """The differences without the deletes that must not be emitted."""
         for upserts, deletes in pairs:
+            self.changes += upserts.num_rows
             yield upserts, self._filtered(deletes) if deletes.num_rows else deletes
 
     def objection(self) -> str | None:
@@ -51,6 +55,9 @@ class Guard:
             return f"the snapshot is empty while the table has {self._rows:,} rows"
         if self.deletes > self._most:
             return f"it would delete {self.deletes:,} of {self._rows:,} rows; max_deletes allows {self._most:,}"
+        if self._most_changes is not None and self.deletes + self.changes > self._most_changes:
+            touched, most = self.deletes + self.changes, self._most_changes
+            return f"it would change {touched:,} rows, of {self._rows:,}; max_changes allows {most:,}"
         return None
 
     def _filtered(self, deletes: pa.Table) -> pa.Table:
@@ -72,3 +79,9 @@ class Guard:
         """Keep rows for the complete file; not where the close will be parked anyway, which bounds the memory."""
         if rows.num_rows and not self.objection():
             self.carried.append(rows)
+
+
+def _rows_inside(dataset: Dataset, scope: Scope) -> int:
+    if scope.column is None:
+        return dataset.rows()
+    return sum(int(pc.sum(inside(scope, rows)).as_py() or 0) for rows in dataset.current([scope.column]))

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from postroad.engine.bench import Bench
 from postroad.errors import CursorExpiredError, EntitiesFailedError
-from postroad.records import Feed, Payload, Want
+from postroad.records import ALL, Feed, Payload, Scope, Want
 from postroad.telemetry import Stage
 from postroad.tracking.feeds import Landed
 from postroad.tracking.runs import Claim
@@ -20,17 +22,34 @@ from postroad.tracking.runs import Claim
 
 @dataclass
 class Fetch:
-    """One call of `fetch`: the claim that it runs under, the feed, the walk whose pages it lands."""
+    """What is fetched under one claim: from which feed, of which scope, for which walk."""
 
     bench: Bench
     claim: Claim
     feed: Feed
+    scope: Scope = ALL
     walk: int | None = None
 
-    def payloads(self, cursor: Any, limit: int | None) -> Iterator[tuple[Mapping[str, Any], bytes]]:
-        """Land what follows the cursor, at most `limit` payloads; yields each row with its body once it is durable."""
-        want = Want(cursor, tuple(entity.name for entity in self.feed.entities))
-        answers = self.bench.source.fetch(self.feed, want)
+    def payloads(
+        self, cursor: Any, limit: int | None, begun: Iterator[Payload] | None = None
+    ) -> Iterator[tuple[Mapping[str, Any], bytes]]:
+        """Land what follows the cursor, at most `limit` payloads; yields each row with its body once it is durable.
+
+        `begun` is a fetch from that cursor which somebody has begun already.
+        """
+        want = Want(cursor, self._entities(), self.scope)
+        answers = self.bench.source.fetch(self.feed, want) if begun is None else begun
+        yield from self._landed(answers, limit)
+
+    def rows_of(self, keys: pa.Table, cursor: Any) -> Iterator[tuple[Mapping[str, Any], bytes]]:
+        """Land the rows of these keys that still exist."""
+        want = Want(cursor, self._entities(), self.scope, keys)
+        yield from self._landed(self.bench.source.fetch(self.feed, want), None)
+
+    def _entities(self) -> tuple[str, ...]:
+        return tuple(entity.name for entity in self.feed.entities)
+
+    def _landed(self, answers: Iterator[Payload], limit: int | None) -> Iterator[tuple[Mapping[str, Any], bytes]]:
         name = f"{self.claim.connection}.{self.feed.name}"
         landed = 0
         while True:

@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from postroad.engine.bench import Bench
+from postroad.engine.columns import note_absent
 from postroad.engine.stage import reject
 from postroad.lake import changes, tables
 from postroad.lake.lake import Dataset, Hand
-from postroad.lake.streams import latest_of_each
-from postroad.records import Feed
+from postroad.lake.streams import filled, latest_of_each
+from postroad.records import DELETE, OP, UPSERT, Feed
 from postroad.telemetry import Stage
 
 BYTES_AT_ONCE = 16_000_000  # of raw payloads in one commit: bounds the memory of a stage call
@@ -79,13 +81,32 @@ def _groups(payloads: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str,
 
 def _normalise(bench: Bench, dataset: Dataset, feed: Feed, payloads: Sequence[Mapping[str, Any]], hand: Hand) -> None:
     entity = dataset.entity
-    tables_ = []
-    for row in payloads:
-        rows, refusals = bench.parse(feed, row, entity)
-        reject(bench, row, entity, hand.run, refusals, accepted=rows)
-        bench.count(entity.name).read += rows.num_rows + len(refusals)
-        bench.count(entity.name).rejected += len(refusals)
-        tables_.append(rows)
-    rows = latest_of_each(pa.concat_tables(tables_), entity.key)
+    landed = [bench.parse(feed, row, entity) for row in payloads]
+    if len(payloads) > 1 and any(each.absent for each in landed):
+        # Absent values come from the row before, which may be in the payload before: one at a time.
+        for row in payloads:
+            _normalise(bench, dataset, feed, [row], hand)
+        return
+    for row, each in zip(payloads, landed, strict=True):
+        reject(bench, row, entity, hand.run, each.refusals, accepted=each.rows)
+        bench.count(entity.name).read += each.rows.num_rows + len(each.refusals)
+        bench.count(entity.name).rejected += len(each.refusals)
+    rows = latest_of_each(pa.concat_tables([each.rows for each in landed]), entity.key)
+    if any(each.rows.num_rows for each in landed):
+        note_absent(bench, entity.name, landed[0].absent, refresh=True)
+    if landed[0].absent:
+        materialise_under(bench, dataset, hand)
+        rows = _whole(dataset, rows, landed[0].absent)
     version = bench.tracking.leases.version(dataset.changes.expected or 0)
     changes.append(dataset, rows, version, hand, {feed.name: payloads[-1]["number"]})
+
+
+def _whole(dataset: Dataset, rows: pa.Table, absent: Sequence[str]) -> pa.Table:
+    """The rows with the values that the table has for what was not sent; a delete has none (sequence 16)."""
+    upserts = rows.filter(pc.equal(rows.column(OP.name), UPSERT))
+    deletes = rows.filter(pc.equal(rows.column(OP.name), DELETE))
+    key = dataset.entity.key
+    before = tables.rows_of(dataset, upserts)
+    return pa.concat_tables([filled(upserts, before, key, absent), deletes]).sort_by(
+        [(name, "ascending") for name in key]
+    )

@@ -35,6 +35,7 @@ class Overlay:
         self._spilled: list[Path] = []
         self._tables: list[pa.Table] = []
         self.last_number: int | None = None
+        self.absent: set[str] = set()
 
     def __enter__(self) -> Self:
         feed = self._bench.changes_feed(self._dataset.entity.name)
@@ -61,12 +62,13 @@ class Overlay:
 
     def _add(self, feed: Feed, row: Mapping[str, Any]) -> None:
         entity = self._dataset.entity
-        rows, refusals = self._bench.parse(feed, row, entity)
+        landed = self._bench.parse(feed, row, entity)
         if row["number"] > (self._dataset.position(feed.name) or 0):
             # Withheld until now: nobody else will normalise this payload.
-            reject(self._bench, row, entity, self._run, refusals, accepted=rows)
+            reject(self._bench, row, entity, self._run, landed.refusals, accepted=landed.rows)
         self.last_number = row["number"]
-        self._tables.append(rows)
+        self.absent |= {*landed.absent}
+        self._tables.append(landed.rows)
         if sum(table.num_rows for table in self._tables) >= ROW_GROUP:
             self._spill()
 

@@ -6,6 +6,8 @@ emits only what differs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from postroad.catalog.agreement import BOOKS_LOST, books_lost, highest_applied
 from postroad.engine.bench import Bench
 from postroad.errors import ConfigError
@@ -29,6 +31,18 @@ def require_agreement(bench: Bench) -> None:
     for feed in bench.feeds:
         if books_lost(bench.tracking, bench.lake, bench.connection, feed):
             raise ConfigError(f"{bench.connection}: {BOOKS_LOST}; `postroad run` mends that, then call this again")
+
+
+def require_parts(bench: Bench, entities: Sequence[str], since: str | None) -> None:
+    """ConfigError where a part is to be reloaded of an entity that has no column to cut it by."""
+    can = [feed.entities[0].name for feed in bench.feeds if feed.scope.moves]
+    for entity in entities:
+        if entity not in can and (since is not None or bench.rule(entity).reload is not None):
+            which = ", ".join(sorted(can)) or "none"
+            raise ConfigError(
+                f"{bench.connection}.{entity} cannot be reloaded from a day on (--since, reload): it has no column to "
+                f"cut it by; of this connection these can: {which}"
+            )
 
 
 def _drop_cursors(bench: Bench, feed: Feed, names: list[str]) -> None:

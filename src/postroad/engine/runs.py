@@ -7,16 +7,18 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from postroad.engine.bench import Bench
+from postroad.engine.columns import widen
 from postroad.engine.land import poll
 from postroad.engine.normalise import publish
-from postroad.engine.recover import reconcile, require_agreement
-from postroad.engine.walk import finish, may_close, walk, wanted
+from postroad.engine.recover import reconcile, require_agreement, require_parts
+from postroad.engine.walk import AGAIN, finish, may_close, walk, wanted
 from postroad.errors import BusyError, ConfigError, LostClaimError, PostroadError, ThrottledError, WaitingError
 from postroad.records import Feed
 from postroad.tracking.runs import Claim
@@ -30,6 +32,7 @@ class Options:
 
     full_refresh: bool = False
     limit: int | None = None
+    since: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,86 +60,119 @@ class Runner:
 
     def run(self, entities: Sequence[str]) -> list[Outcome]:
         """Bring these entities' datasets to the head of the source."""
+        require_parts(self.bench, entities, self.options.since)
+        polled = [entity for entity in entities if self.bench.changes_feed(entity) is not None]
         feed = next((feed for feed in self.bench.feeds if feed.kind == "changes"), None)
-        if feed is not None:
-            self._under_claim(feed, lambda claim: self._sync(claim, feed, entities))
-        else:
-            reconcile(self.bench)
-            self._walk_due(entities)
-            self._close_ready(entities)
+        if feed is not None and polled:
+            self._under_claim(feed, lambda claim: self._sync(claim, feed, polled))
+        for entity in entities:
+            if entity not in polled:
+                for walked in self.bench.walk_feeds(entity):
+                    self._refresh(walked)
         return self.outcomes
 
     def replay(self, entity: str) -> list[Outcome]:
-        """Close the last closed snapshot of an entity again, from landing, without the network (sequence 7)."""
+        """Close the last closed snapshot of each scope again, from landing, without the network (sequence 7)."""
         require_agreement(self.bench)
         walks = self.bench.tracking.walks
-        source = walks.closed(self.bench.connection, entity)
-        if source is None:
+        feeds = self.bench.walk_feeds(entity)
+        found = [(feed, walks.closed(self.bench.connection, entity, feed.scope.name)) for feed in feeds]
+        sources = [(feed, source) for feed, source in found if source is not None]
+        if not sources:
             raise ConfigError(f"{self.bench.connection}.{entity} has no closed snapshot to replay; run it first")
 
-        def work(claim: Claim) -> None:
+        def work(claim: Claim, source: Mapping[str, Any]) -> None:
+            widen(self.bench, claim.run)
             version = self.bench.tracking.leases.version(self.bench.dataset(entity).fence())
             finish(self.bench, claim, walks.begin_replay(claim, source, version))
 
-        self._under_claim(self.bench.walk_feed(entity), work)
+        for feed, source in sorted(sources, key=lambda pair: int(pair[1]["id"])):
+            self._under_claim(feed, partial(work, source=source))
         return self.outcomes
 
     def retry_parked(self, entity: str) -> list[Outcome]:
-        """Compare a parked close anew with all that landed since and let it pass its guards (sequence 6)."""
+        """Compare the parked closes anew with all that landed since and let them pass their guards (sequence 6)."""
         require_agreement(self.bench)
         walks = self.bench.tracking.walks
         parked = walks.parked(self.bench.connection, entity)
-        if parked is None:
+        if not parked:
             raise ConfigError(f"{self.bench.connection}.{entity} has no parked close; `postroad status` shows them")
-        if walks.open(self.bench.connection, entity) is not None:
+        if any(walks.open(self.bench.connection, entity, each["scope"]) is not None for each in parked):
             raise ConfigError(f"{self.bench.connection}.{entity}: a newer walk is open and will replace it; run that")
 
-        def work(claim: Claim) -> None:
-            walks.allow(parked["id"])
-            finish(self.bench, claim, {**parked, "status": "open", "allowed": True})
+        def work(claim: Claim, walk: Mapping[str, Any]) -> None:
+            walks.allow(walk["id"])
+            finish(self.bench, claim, {**walk, "status": "open", "allowed": True})
 
-        self._under_claim(self.bench.walk_feed(entity), work)
+        for each in parked:
+            self._under_claim(self.bench.feed(each["feed"]), partial(work, walk=each))
         return self.outcomes
 
     def _sync(self, claim: Claim, feed: Feed, entities: Sequence[str]) -> None:
+        """Entities that have a feed of changes: poll, walk what is due, poll again, close."""
         reconcile(self.bench)
+        widen(self.bench, claim.run)
         self._poll(claim, feed)
         for entity in entities:
             publish(self.bench, entity, claim.run)
+        feeds = [walked for entity in entities for walked in self.bench.walk_feeds(entity)]
         for _ in range(TRIES):
-            if self._walk_due(entities):
+            if self._walk_due(feeds):
                 self._poll(claim, feed)
             if not self._foreign:
                 break
-        self._close_ready(entities)
+        for walked in feeds:
+            current = may_close(self.bench, walked)
+            if current is not None:
+                self._under_claim(walked, partial(finish, self.bench, current=current))
         for entity in entities:
             publish(self.bench, entity, claim.run)
+
+    def _refresh(self, feed: Feed) -> None:
+        """An entity without changes: walk a scope and close it, under one claim."""
+        reason = self._wanted(feed)
+        current = may_close(self.bench, feed)
+        if reason is None and current is None:
+            return
+
+        def work(claim: Claim) -> None:
+            reconcile(self.bench)
+            widen(self.bench, claim.run)
+            for _ in range(TRIES if current is None else 0):
+                if self._walk(claim, feed, reason):
+                    break
+            ready = may_close(self.bench, feed)
+            if ready is not None:
+                finish(self.bench, claim, ready)
+
+        self._under_claim(feed, work)
 
     def _poll(self, claim: Claim, feed: Feed) -> None:
         self._failed = poll(self.bench, claim, feed, self.options.limit)
 
-    def _walk_due(self, entities: Sequence[str]) -> bool:
+    def _walk_due(self, feeds: Sequence[Feed]) -> bool:
         """Walk what is due; whether that leaves something that needs one more poll."""
         waiting = False
         self._foreign = False
-        for entity in entities:
-            reason = wanted(self.bench, entity, full_refresh=self.options.full_refresh)
+        for feed in feeds:
+            reason = self._wanted(feed)
             if reason is not None:
-                self.bench.reporter.say(f"{self.bench.connection}.{entity}: full refresh: {reason}")
-                self._under_claim(self.bench.walk_feed(entity), partial(self._walk, entity=entity))
-            is_open = self.bench.tracking.walks.open(self.bench.connection, entity) is not None
-            waiting = waiting or (is_open and may_close(self.bench, entity) is None)
+                self._under_claim(feed, partial(self._walk, feed=feed, reason=reason))
+            is_open = self.bench.tracking.walks.open(self.bench.connection, feed.entities[0].name, feed.scope.name)
+            waiting = waiting or (is_open is not None and may_close(self.bench, feed) is None)
         return waiting or self._foreign
 
-    def _walk(self, claim: Claim, entity: str) -> None:
-        # A walk whose cursor was foreign has forgotten its position: one more poll takes it anew, and it begins again.
-        self._foreign = not walk(self.bench, claim, entity, self.options.limit) or self._foreign
+    def _wanted(self, feed: Feed) -> str | None:
+        return wanted(self.bench, feed, full_refresh=self.options.full_refresh, since=self.options.since)
 
-    def _close_ready(self, entities: Sequence[str]) -> None:
-        for entity in entities:
-            current = may_close(self.bench, entity)
-            if current is not None:
-                self._under_claim(self.bench.walk_feed(entity), partial(finish, self.bench, current=current))
+    def _walk(self, claim: Claim, feed: Feed, reason: str | None) -> bool:
+        """Walk a feed; False if its cursor was foreign: its position is forgotten, and it has to begin again."""
+        if reason != AGAIN:
+            self.bench.reporter.say(f"{self.bench.connection}.{feed.name}: full refresh: {reason}")
+        anew = reason != AGAIN
+        done = walk(self.bench, claim, feed, self.options.limit, anew=anew, since=self.options.since)
+        self._foreign = self._foreign or not done
+        return done
 
     def _under_claim(self, feed: Feed, work: Callable[[Claim], object]) -> None:
         """Claim a feed, work, and give the run a final status whatever happens."""

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
+from sqlalchemy import Connection
 
 from postroad.engine.bench import Bench, new_token
 from postroad.lake.lake import Hand
@@ -36,8 +37,8 @@ class Stager:
         self._bench = bench
         self._claim = claim
         self._walk = walk
-        self._feed: Feed = bench.walk_feed(walk["entity"])
-        self._entity: Entity = self._feed.entity(walk["entity"])
+        self._feed: Feed = bench.feed(walk["feed"])
+        self._entity: Entity = bench.entity(walk["entity"])
         self._dataset = bench.dataset(walk["entity"])
         self._hand = Hand(claim.run, new_token(), lambda: None)
         self._parts = len(bench.tracking.files.parts(walk["id"]))
@@ -46,6 +47,7 @@ class Stager:
         self._file: SortedFile | None = None
         self._twin: SortedFile | None = None
         self._in_file: list[int] = []
+        self._absent: set[str] = set()
         self._tables: list[pa.Table] = []
         self._numbers: list[int] = []
 
@@ -60,13 +62,14 @@ class Stager:
     def add(self, row: Mapping[str, Any], body: bytes) -> None:
         """Parse one page and put its rows into the part being written."""
         self._bench.reporter.stage(Stage.STAGE, self._dataset.name)
-        rows, refusals = self._bench.parse_body(self._feed, row, body, self._entity)
-        reject(self._bench, row, self._entity, self._claim.run, refusals, walk=self._walk["id"])
+        page = self._bench.parse_body(self._feed, row, body, self._entity)
+        reject(self._bench, row, self._entity, self._claim.run, page.refusals, walk=self._walk["id"])
         count = self._bench.count(self._entity.name)
-        count.read += rows.num_rows + len(refusals)
-        count.rejected += len(refusals)
-        self._bench.reporter.progress(self._dataset.name, rows.num_rows, len(body))
-        self._tables.append(rows)
+        count.read += page.rows.num_rows + len(page.refusals)
+        count.rejected += len(page.refusals)
+        self._bench.reporter.progress(self._dataset.name, page.rows.num_rows, len(body))
+        self._absent |= {*page.absent}
+        self._tables.append(page.rows)
         self._numbers.append(row["number"])
         if sum(table.num_rows for table in self._tables) >= ROW_GROUP:
             self._flush()
@@ -124,12 +127,14 @@ class Stager:
             ready.close()
         size = file.close()
         part = Part(file.name, file.rows, size, file.first, file.last, min(self._in_file), max(self._in_file))
-        runs = self._bench.tracking.runs
-        self._bench.tracking.files.add(
-            self._dataset.name, self._walk["id"], part, lambda db: runs.fence(db, self._claim)
-        )
+        self._bench.tracking.files.add(self._dataset.name, self._walk["id"], part, self._fence_and_note)
         self._parts += 1
         self._in_file = []
+
+    def _fence_and_note(self, db: Connection) -> None:
+        self._bench.tracking.runs.fence(db, self._claim)
+        if self._absent:
+            self._bench.tracking.walks.note_absent(db, self._walk["id"], self._absent)
 
 
 class BesideFetching:

@@ -68,6 +68,27 @@ class DeltaLog:
         """Whether the table was ever committed."""
         return any(True for _ in self._entries())
 
+    def schema(self) -> pa.Schema | None:
+        """The columns of the table; None if it was never committed."""
+        handle = self._handle()
+        return None if handle is None else pa.schema(handle.schema().to_arrow())
+
+    def add_columns(self, columns: Sequence[pa.Field], *, check: Callable[[], None]) -> None:
+        """Widen the table, under the fence; the rows that are there have nulls. A killed one is done again."""
+        handle = self._handle()
+        self._require_expected(handle, self.expected or 0)
+        if handle is None:
+            return
+        check()
+        properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(FENCE, self.expected or 0)])
+        fields = Schema.from_arrow(pa.schema(columns)).fields
+        try:
+            handle.alter.add_columns(fields, commit_properties=properties, post_commithook_properties=HOOKS)
+        except DeltaError as error:
+            raise StateError(f"{self.folder} was written by somebody else: {error}") from error
+        self._sync_log()
+        self._disk.watcher(Point.COLUMNS_ADDED)
+
     def action(self, name: str) -> int | None:
         """The value of an application transaction; None if it was never written."""
         handle = self._handle()
@@ -233,3 +254,8 @@ def _member(row: Mapping[str, Any]) -> Member:
 
 def _known(values: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in (values or {}).items() if value is not None}
+
+
+def as_stored(schema: pa.Schema) -> pa.Schema:
+    """A schema as a Delta table gives it back."""
+    return pa.schema(Schema.from_arrow(schema).to_arrow())

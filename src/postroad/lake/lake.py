@@ -75,10 +75,13 @@ class Dataset:
         """How many rows the table has."""
         return sum(member.rows for member in self.table.members())
 
-    def current(self) -> Stream:
-        """The current rows in key order."""
+    def current(self, columns: Sequence[str] | None = None) -> Stream:
+        """The current rows in key order; only some of their columns."""
+        schema = (
+            self.table_schema if columns is None else pa.schema([self.table_schema.field(each) for each in columns])
+        )
         paths = [f"{self.table.folder}/{member.path}" for member in in_key_order(self.table.members(), self.entity)]
-        return read_files(self.disk, paths, self.table_schema)
+        return read_files(self.disk, paths, schema)
 
     def name_changes(self, kind: str, version: int, hand: Hand, part: int) -> str:
         """The path of a member of `changes`, relative to its table."""

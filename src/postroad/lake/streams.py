@@ -18,6 +18,7 @@ from postroad.records import DELETE
 
 Stream = Iterator[pa.Table]
 Key = Sequence[str]
+Window = tuple[pa.Table | None, pa.Table | None]  # the rows of two streams with one range of keys
 
 
 def key_column(rows: pa.Table, key: Key) -> pa.ChunkedArray:
@@ -57,7 +58,7 @@ def latest(streams: Sequence[Stream], key: Key) -> Stream:
     return streams[0]
 
 
-def windows(left: Stream, right: Stream, key: Key) -> Iterator[tuple[pa.Table | None, pa.Table | None]]:
+def windows(left: Stream, right: Stream, key: Key) -> Iterator[Window]:
     """Walk two streams side by side: pairs of tables with the same range of keys, None where a side has no rows."""
     one, other = _Buffer(left, key), _Buffer(right, key)
     while True:
@@ -99,8 +100,8 @@ def applied(current: Stream, changed: Stream, key: Key, tally: Tally | None = No
             tally.new += kept.num_rows
             merged = kept
         else:
-            untouched = _without(old, new, key)
-            added = _without(kept, old, key).num_rows
+            untouched = without_keys(old, new, key)
+            added = without_keys(kept, old, key).num_rows
             tally.new += added
             tally.changed += kept.num_rows - added
             tally.deleted += old.num_rows - untouched.num_rows - (kept.num_rows - added)
@@ -109,19 +110,39 @@ def applied(current: Stream, changed: Stream, key: Key, tally: Tally | None = No
             yield merged
 
 
-def difference(truth: Stream, current: Stream, key: Key, columns: Key) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """What turns `current` into `truth`: pairs (rows to upsert, current rows to delete), in key order.
+def difference(
+    pairs: Iterator[Window], key: Key, columns: Key, absent: Key = ()
+) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """What turns the right side of windows into the left one: pairs (rows to upsert, rows to delete), in key order.
 
-    Rows are compared column by column over `columns`; no hash of a row is stored or computed.
+    Rows are compared column by column over `columns`; no hash of a row is stored or computed. `absent` columns are
+    not compared, and keep the right side's values.
     """
-    for wanted, found in windows(truth, current, key):
+    compared = [name for name in columns if name not in absent]
+    for wanted, found in pairs:
         if found is None:
             assert wanted is not None
             yield wanted, wanted.slice(0, 0)
         elif wanted is None:
             yield found.slice(0, 0), found
         else:
-            yield _to_upsert(wanted, found, key, columns), _without(found, wanted, key)
+            yield _to_upsert(wanted, found, key, compared, absent), without_keys(found, wanted, key)
+
+
+def filled(rows: pa.Table, before: pa.Table, key: Key, absent: Key) -> pa.Table:
+    """The rows with the absent columns as an earlier version of the same keys has them, null for new keys.
+
+    Both are sorted by key, every key once.
+    """
+    known = pc.is_in(key_column(rows, key), key_column(before, key).combine_chunks())
+    same = with_keys(before, rows, key)
+    at = pc.subtract(pc.cumulative_sum(known.cast(pa.int64())), 1)  # rows and `same` have one order
+    at = pc.if_else(known, at, pa.scalar(None, pa.int64()))
+    for name in absent:
+        place = rows.schema.get_field_index(name)
+        values = same.column(name).take(at).cast(rows.schema.field(name).type)
+        rows = rows.set_column(place, rows.schema.field(name), values)
+    return rows
 
 
 class _Buffer:
@@ -179,10 +200,16 @@ def _overlaid(older: Stream, newer: Stream, key: Key) -> Stream:
         if old is None or new is None:
             yield (new if old is None else old)  # one of them has rows
         else:
-            yield _merged(_without(old, new, key), new, key)
+            yield _merged(without_keys(old, new, key), new, key)
 
 
-def _without(rows: pa.Table, others: pa.Table, key: Key) -> pa.Table:
+def with_keys(rows: pa.Table, others: pa.Table, key: Key) -> pa.Table:
+    """The rows whose keys the others have."""
+    return rows.filter(pc.is_in(key_column(rows, key), key_column(others, key).combine_chunks()))
+
+
+def without_keys(rows: pa.Table, others: pa.Table, key: Key) -> pa.Table:
+    """The rows whose keys the others do not have."""
     found = pc.is_in(key_column(rows, key), key_column(others, key).combine_chunks())
     return rows.filter(pc.invert(found))
 
@@ -196,12 +223,14 @@ def _merged(some: pa.Table, others: pa.Table, key: Key) -> pa.Table:
     return rows.sort_by([(name, "ascending") for name in key])
 
 
-def _to_upsert(wanted: pa.Table, found: pa.Table, key: Key, columns: Key) -> pa.Table:
+def _to_upsert(wanted: pa.Table, found: pa.Table, key: Key, columns: Key, absent: Key) -> pa.Table:
     known = pc.is_in(key_column(wanted, key), key_column(found, key).combine_chunks())
     same_keys = wanted.filter(known)
-    before = found.filter(pc.is_in(key_column(found, key), key_column(wanted, key).combine_chunks()))
+    before = with_keys(found, wanted, key)
     differs = reduce(pc.or_, (_differs(same_keys.column(name), before.column(name)) for name in columns))
     changed = same_keys.filter(differs)
+    if absent and changed.num_rows:
+        changed = filled(changed, before, key, absent)
     return _merged(wanted.filter(pc.invert(known)), changed, key)
 
 

@@ -18,7 +18,7 @@ from postroad.lake.changes import resolved, versions_after
 from postroad.lake.delta import Member
 from postroad.lake.lake import CHANGES, Dataset, Hand, in_key_order
 from postroad.lake.parquet import ROWS_A_FILE, read_file, write_files
-from postroad.lake.streams import Stream, Tally, applied, below
+from postroad.lake.streams import Stream, Tally, applied, below, with_keys
 from postroad.telemetry import Point
 
 VERSIONS_AT_ONCE = 32  # as many files are open while a commit is made
@@ -38,6 +38,22 @@ def materialise(dataset: Dataset, hand: Hand) -> Tally:
     for start in range(0, len(later), VERSIONS_AT_ONCE):
         _commit(dataset, later[start : start + VERSIONS_AT_ONCE], hand, tally, anew=anew and start == 0)
     return tally
+
+
+def rows_of(dataset: Dataset, wanted: pa.Table) -> pa.Table:
+    """The current rows of a few sorted keys; only the files that may hold them are read."""
+    key = dataset.entity.key
+    found = [dataset.table_schema.empty_table()]
+    members = in_key_order(dataset.table.members(), dataset.entity)
+    bounds = [tuple(member.minimum[name] for name in key) for member in members[1:]]
+    pieces = below(iter([wanted] if wanted.num_rows else []), key, [*bounds, None])
+    for member, piece in zip(members, pieces, strict=True):
+        slices = list(piece)
+        if slices:
+            looked_up = pa.concat_tables(slices)
+            rows = read_file(dataset.disk, f"{dataset.table.folder}/{member.path}", dataset.table_schema)
+            found += [with_keys(each, looked_up, key) for each in rows]
+    return pa.concat_tables(found)
 
 
 def _adopt(dataset: Dataset, version: int, members: Sequence[Member], hand: Hand) -> bool:

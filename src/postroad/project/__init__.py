@@ -3,12 +3,13 @@
 from postroad.project.checking import check_project, network_filesystem
 from postroad.project.creating import init_project
 from postroad.project.loading import load_project
-from postroad.project.model import Connection, MaxDeletes, Project, Sync
+from postroad.project.model import Allowance, Connection, Project, Reload, Sync
 
 __all__ = [
+    "Allowance",
     "Connection",
-    "MaxDeletes",
     "Project",
+    "Reload",
     "Sync",
     "check_project",
     "init_project",

@@ -11,7 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from postroad.errors import ConfigError
-from postroad.project.model import Connection, Project, Sync
+from postroad.project.model import Connection, Project, Reload, Sync
 from postroad.project.nodes import Node, Notes, Spot, merge
 from postroad.project.problems import near, note_errors, one_of, secret_paths
 from postroad.project.reading import MOST_BYTES, read_yaml
@@ -164,7 +164,8 @@ class _Loader:
             flow = self.validated(FlowShape, node)
             self.check_names(node.child("sync"))
             for sync in flow.sync if flow else ():
-                yield Sync(sync.connection, tuple(sync.entities), sync.max_deletes)
+                reload = Reload(sync.reload.since, sync.reload.every) if sync.reload else None
+                yield Sync(sync.connection, tuple(sync.entities), sync.max_deletes, sync.max_changes, reload)
 
     def check_names(self, node: Node | None) -> None:
         """Note connections and entities that do not exist, and entities that are synced twice."""

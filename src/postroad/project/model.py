@@ -19,15 +19,23 @@ POSTGRESQL = "postgresql://"
 
 
 @dataclass(frozen=True)
-class MaxDeletes:
-    """How many deletes a close may make before a person is asked: the greater of `rows` and `percent` of the scope."""
+class Allowance:
+    """How many rows a close may touch before a person is asked: the greater of `rows` and `percent` of the scope."""
 
     rows: int = 100
     percent: float = 10
 
     def of(self, scope_rows: int) -> int:
-        """The most deletes for a scope that has so many rows."""
+        """The most for a scope that has so many rows."""
         return max(self.rows, int(scope_rows * self.percent / 100))
+
+
+@dataclass(frozen=True)
+class Reload:
+    """The rows from a day on are read anew: `since` a day or words that move with the calendar, `every` seconds."""
+
+    since: str
+    every: float
 
 
 @dataclass(frozen=True)
@@ -41,11 +49,17 @@ class Connection:
 
 @dataclass(frozen=True)
 class Sync:
-    """These entities of one connection are kept in step in the lake."""
+    """These entities of one connection are kept in step in the lake.
+
+    `max_deletes` bounds what a close deletes, `max_changes` (None: no bound) what it touches at all. `reload` reads a
+    part of each entity anew now and then.
+    """
 
     connection: str
     entities: tuple[str, ...]
-    max_deletes: MaxDeletes = MaxDeletes()
+    max_deletes: Allowance = Allowance()
+    max_changes: Allowance | None = None
+    reload: Reload | None = None
 
 
 @dataclass(frozen=True)

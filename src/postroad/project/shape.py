@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
-from pydantic.functional_validators import BeforeValidator
+from pydantic.functional_validators import AfterValidator, BeforeValidator
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from postroad.project.model import DATABASE, LAKE, POSTGRESQL, SQLITE, MaxDeletes
+from postroad.errors import ConfigError
+from postroad.project.days import WORDS, since_day
+from postroad.project.model import DATABASE, LAKE, POSTGRESQL, SQLITE, Allowance
 
 # Names become folder and table names: the letters that every file system, Spark and SQL take unquoted.
 NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
 Name = Annotated[str, StringConstraints(pattern=NAME, max_length=64)]
 
 
-def _max_deletes(value: object) -> object:
+def _allowance(value: object) -> object:
     percent = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value) if isinstance(value, str) else None
     if percent and float(percent[1]) <= 100:
-        return MaxDeletes(rows=0, percent=float(percent[1]))
+        return Allowance(rows=0, percent=float(percent[1]))
     if isinstance(value, str) and value.isdecimal() and len(value) < 19:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return MaxDeletes(rows=value, percent=0)
-    raise PydanticCustomError("max_deletes", "must be a number of rows, or a share such as 10% of at most 100%")
+        return Allowance(rows=value, percent=0)
+    raise PydanticCustomError("allowance", "must be a number of rows, or a share such as 10% of at most 100%")
 
 
-Deletes = Annotated[
-    MaxDeletes,
-    BeforeValidator(_max_deletes),
+def _every(value: object) -> object:
+    found = re.fullmatch(r"(\d{1,6})\s*([mhd])", value) if isinstance(value, str) else None
+    if found is None or not int(found[1]):
+        raise PydanticCustomError("every", "must be a time such as 30m, 12h or 7d")
+    return int(found[1]) * {"m": 60.0, "h": 3600.0, "d": 86_400.0}[found[2]]
+
+
+def _since(value: str) -> str:
+    try:
+        since_day(value, time.time())
+    except ConfigError:
+        raise PydanticCustomError("since", f"must be {WORDS}") from None
+    return value
+
+
+Rows = Annotated[
+    Allowance,
+    BeforeValidator(_allowance),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}]}),
 ]
+
+
+Every = Annotated[float, BeforeValidator(_every), WithJsonSchema({"type": "string", "pattern": r"^\d{1,6}\s*[mhd]$"})]
 
 
 class Shape(BaseModel):
@@ -72,14 +93,28 @@ class ProjectShape(Shape):
         return database
 
 
+class ReloadShape(Shape):
+    """The rows from a day on are read anew, compared, and what is gone is deleted."""
+
+    since: Annotated[str, AfterValidator(_since)] = Field(
+        description="A day such as 2026-10-01, or last_month, this_month, this_year, or so many days back as 30d."
+    )
+    every: Every = Field(86_400.0, description="How often: 30m, 12h or 7d; once a day unless said.")
+
+
 class SyncShape(Shape):
     """Entities of one connection that are kept in step in the lake."""
 
     connection: str = Field(alias="from", description="The connection to read from.")
     entities: list[str] = Field(min_length=1, description="The entities to sync, by their remote names.")
-    max_deletes: Deletes = Field(
-        default_factory=MaxDeletes, description="Park a close that deletes more: rows, or a share as 10%."
+    max_deletes: Rows = Field(
+        default_factory=Allowance, description="Park a close that deletes more: rows, or a share as 10%."
     )
+    max_changes: Rows | None = Field(
+        None,
+        description="Park a close that adds, changes and deletes more: rows, or a share as 10%; no bound unless said.",
+    )
+    reload: ReloadShape | None = Field(None, description="Read the newest part of the entities anew now and then.")
 
 
 class FlowShape(Shape):

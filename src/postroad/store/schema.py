@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -49,6 +50,7 @@ entities = Table(
     Column("withheld", Boolean, nullable=False, default=False),
     Column("head_landing", BigInteger),
     Column("head_at", BigInteger),
+    Column("absent", JSON),
 )
 
 walks = Table(
@@ -59,6 +61,7 @@ walks = Table(
     Column("feed", String, nullable=False),
     Column("entity", String, nullable=False),
     Column("scope", String, nullable=False),
+    Column("bounds", JSON),
     Column("kind", String, nullable=False, default="walk"),
     Column("pages_of", BigInteger, nullable=False, default=0),
     Column("version", BigInteger, nullable=False),
@@ -66,6 +69,8 @@ walks = Table(
     Column("begun_landing", BigInteger, nullable=False),
     Column("last_landing", BigInteger),
     Column("fetched", Boolean, nullable=False, default=False),
+    Column("confirmed", Boolean, nullable=False, server_default=false()),
+    Column("absent", JSON),
     Column("allowed", Boolean, nullable=False, default=False),
     Column("status", String, nullable=False),
     Column("reason", Text),

@@ -111,7 +111,7 @@ class Feeds:
         }
         row = the_row(db.execute(insert(payloads).values(**values).returning(payloads)))
         if walk is not None:
-            progress = {"last_landing": row["landing"], "fetched": payload.closes}
+            progress = {"last_landing": row["landing"], **({"fetched": True} if payload.closes else {})}
             db.execute(update(walks).where(walks.c.id == walk).values(**progress))
         return row
 
@@ -152,7 +152,26 @@ class Feeds:
             "withheld": False,
             "head_landing": None,
             "head_at": None,
+            "absent": None,
         }
+
+    def note_absent(self, connection: str, entity: str, absent: Sequence[str], *, refresh: bool) -> None:
+        """The columns that the remote system does not send; with `refresh` those that came back are due.
+
+        Written before the commit of the rows that show it: a crash between the two repeats it with the payload.
+        """
+        with self._database.write(Point.COLUMNS_NOTED) as db:
+            row = first(db.execute(select(entities).where(of_entity(connection, entity))))
+            back = sorted(set((row and row["absent"]) or ()) - set(absent))
+            put_entity(db, connection, entity, absent=list(absent))
+            if back and refresh:
+                set_due(db, connection, entity, came_back(back), newest_landing(db), withheld=None)
+
+    def note_added(self, connection: str, entity: str, columns: Sequence[str]) -> None:
+        """These columns are new: their values come with a full refresh. Written before the lake has them."""
+        with self._database.write(Point.REFRESH_DUE) as db:
+            reason = f"new columns: {', '.join(columns)}"
+            set_due(db, connection, entity, reason, newest_landing(db), withheld=None)
 
     def forget(
         self,
@@ -201,3 +220,8 @@ class Feeds:
             self._runs.fence(db, claim)
             for name in names:
                 put_entity(db, claim.connection, name, head_landing=asked_at, head_at=self._database.now(db))
+
+
+def came_back(columns: Sequence[str]) -> str:
+    """Why a refresh is due once the remote system sends columns again."""
+    return f"sent again: {', '.join(columns)}"

@@ -82,7 +82,7 @@ class Files:
         with self._database.read() as db:
             kept = select(files.c.walk).where((files.c.dataset == dataset) & (files.c.kind == FULL_SYNC)).distinct()
             newest = list(db.execute(kept.order_by(files.c.walk.desc()).limit(keep)).scalars())
-            ended = select(walks.c.id).where(walks.c.status.in_(("abandoned", "discarded")))
+            ended = select(walks.c.id).where(walks.c.status.in_(("abandoned", "discarded", "closed")))
             full = (files.c.kind == FULL_SYNC) & files.c.walk.notin_(newest)
             staged = (files.c.kind == STAGED) & files.c.walk.in_(ended)
             wanted = select(files.c.path).where((files.c.dataset == dataset) & (full | staged))

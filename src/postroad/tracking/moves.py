@@ -72,9 +72,9 @@ def abandon_walks(db: Connection, connection: str, entity: str, reason: str, now
         db.execute(update(payloads).where(payloads.c.walk == walk.id).values(**dropped))
 
 
-def drop_replays(db: Connection, connection: str, entity: str, now: int) -> None:
+def drop_replays(db: Connection, connection: str, entity: str, scope: str, now: int) -> None:
     """A replay that was killed is begun anew by the next one."""
-    mine = (walks.c.connection == connection) & (walks.c.entity == entity) & (walks.c.kind == "replay")
+    mine = of_scope(connection, entity, scope) & (walks.c.kind == "replay")
     unfinished = mine & walks.c.status.in_(("open", "parked"))
     db.execute(update(walks).where(unfinished).values(status="discarded", reason="begun anew", ended_at=now))
 

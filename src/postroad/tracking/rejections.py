@@ -16,11 +16,12 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from postroad.errors import ConfigError
-from postroad.records import Refusal
+from postroad.records import ALL, Refusal
 from postroad.store.database import Database
 from postroad.store.rows import Row, first, many
-from postroad.store.schema import rejections
+from postroad.store.schema import rejections, walks
 from postroad.telemetry import Point
+from postroad.tracking.moves import of_scope
 
 BATCH = 1000
 
@@ -83,9 +84,15 @@ class Rejections:
         with self._database.read() as db:
             return many(db.execute(select(rejections).where(wanted).order_by(rejections.c.id)))
 
-    def close_before(self, db: Connection, connection: str, entity: str, landing: int) -> None:
-        """Within a closing transaction: what landed before a walk began is superseded by the walk (sequence 9)."""
-        older = _open(connection, entity) & (rejections.c.payload <= landing)
+    def close_before(self, db: Connection, walk: Row) -> None:
+        """Within a closing transaction: what landed before a walk began is superseded by the walk (sequence 9).
+
+        The walk of a part of the entity supersedes only what earlier walks of the same part rejected.
+        """
+        older = _open(walk["connection"], walk["entity"]) & (rejections.c.payload <= walk["begun_landing"])
+        if walk["scope"] != ALL.name:
+            same = of_scope(walk["connection"], walk["entity"], walk["scope"])
+            older &= rejections.c.walk.in_(select(walks.c.id).where(same))
         _close(db, older, "superseded", self._database.now(db))
 
     def close_ids(self, db: Connection, ids: Sequence[int]) -> None:

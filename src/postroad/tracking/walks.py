@@ -8,17 +8,26 @@ run's close finds no difference and marks it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from postroad.errors import LostClaimError
+from postroad.records import ALL, Scope
 from postroad.store.database import Database
-from postroad.store.rows import Row, first
+from postroad.store.rows import Row, first, many
 from postroad.store.schema import entities, walks
 from postroad.telemetry import Point
-from postroad.tracking.moves import drop_replays, move_feed, newest_landing, of_entity, of_scope, the_row
+from postroad.tracking.moves import (
+    drop_replays,
+    move_feed,
+    newest_landing,
+    of_entity,
+    of_scope,
+    require_open,
+    the_row,
+)
 from postroad.tracking.runs import Claim, Runs
 
 
@@ -33,9 +42,17 @@ class Walks:
         """The walk that is open on a scope, if any."""
         return self._last(connection, entity, scope, ("open",), kind="walk")
 
-    def parked(self, connection: str, entity: str, scope: str = "all") -> Row | None:
-        """The newest parked walk of a scope, if any."""
-        return self._last(connection, entity, scope, ("parked",))
+    def get(self, walk: int) -> Row:
+        """One walk."""
+        with self._database.read() as db:
+            return the_row(db.execute(select(walks).where(walks.c.id == walk)))
+
+    def parked(self, connection: str, entity: str) -> list[Row]:
+        """The parked walk of each scope of an entity that has one, the newest of each, oldest first."""
+        mine = (walks.c.connection == connection) & (walks.c.entity == entity) & (walks.c.status == "parked")
+        with self._database.read() as db:
+            found = many(db.execute(select(walks).where(mine).order_by(walks.c.id)))
+        return sorted({row["scope"]: row for row in found}.values(), key=lambda row: int(row["id"]))
 
     def decided(self, connection: str, entity: str, scope: str = "all") -> Row | None:
         """The newest walk on whose close a person decides or decided: parked, or discarded."""
@@ -45,19 +62,50 @@ class Walks:
         """The last closed snapshot of a scope; replays are not snapshots."""
         return self._last(connection, entity, scope, ("closed",), kind="walk")
 
-    def begin(self, claim: Claim, entity: str, version: int, *, scope: str = "all") -> Row:
+    def closed_after(self, walk: Row) -> list[Row]:
+        """The snapshots of the entity that began later than a walk and are closed."""
+        mine = (walks.c.connection == walk["connection"]) & (walks.c.entity == walk["entity"])
+        wanted = mine & (walks.c.status == "closed") & (walks.c.kind == "walk")
+        wanted &= walks.c.id > (walk["pages_of"] or walk["id"])
+        with self._database.read() as db:
+            return many(db.execute(select(walks).where(wanted).order_by(walks.c.id)))
+
+    def begin(self, claim: Claim, entity: str, version: int, scope: Scope = ALL) -> Row:
         """Begin a walk at this landing number and forget the cursor of any earlier one."""
         with self._database.write(Point.WALK_BEGUN) as db:
             self._runs.fence(db, claim)
             move_feed(db, claim.connection, claim.feed, cursor=None, moved_at=self._database.now(db))
-            return self._new(db, claim, entity, version, scope, begun_landing=newest_landing(db), kind="walk")
+            bounds = {"column": scope.column, "equals": scope.equals, "at_least": scope.at_least, "moves": scope.moves}
+            return self._new(
+                db,
+                claim,
+                entity,
+                version,
+                scope.name,
+                begun_landing=newest_landing(db),
+                kind="walk",
+                bounds=bounds,
+                confirmed=not scope.moves,
+            )
+
+    def confirm(self, claim: Claim, walk: int) -> None:
+        """The keys that the pages lack were asked for: the walk may close (sequence 12)."""
+        with self._database.write(Point.WALK_CONFIRMED) as db:
+            self._runs.fence(db, claim)
+            require_open(db, walk)
+            db.execute(update(walks).where(walks.c.id == walk).values(confirmed=True))
+
+    def note_absent(self, db: Connection, walk: int, columns: Iterable[str]) -> None:
+        """Within the transaction that lists a staged part: its pages lack these columns."""
+        known = db.execute(select(walks.c.absent).where(walks.c.id == walk)).scalar() or []
+        db.execute(update(walks).where(walks.c.id == walk).values(absent=sorted({*known, *columns})))
 
     def begin_replay(self, claim: Claim, source: Row, version: int) -> Row:
         """Begin a close from the pages of a closed walk, without fetching them again (sequence 7)."""
         with self._database.write(Point.WALK_BEGUN) as db:
             self._runs.fence(db, claim)
-            drop_replays(db, claim.connection, source["entity"], self._database.now(db))
-            copied = {key: source[key] for key in ("begun_landing", "last_landing", "fetched")}
+            drop_replays(db, claim.connection, source["entity"], source["scope"], self._database.now(db))
+            copied = {key: source[key] for key in ("begun_landing", "last_landing", "fetched", "bounds", "confirmed")}
             pages = source["pages_of"] or source["id"]
             return self._new(
                 db, claim, source["entity"], version, source["scope"], kind="replay", pages_of=pages, **copied
@@ -80,9 +128,10 @@ class Walks:
             values = {"status": "discarded", "reason": reason, "ended_at": self._database.now(db)}
             db.execute(update(walks).where(walks.c.id == walk).values(**values))
 
-    def close(self, db: Connection, walk: Row) -> None:
+    def close(self, db: Connection, walk: Row, *, pays: bool) -> None:
         """Within the closing transaction: the walk is closed, parked ones before it superseded, its debt paid.
 
+        `pays` says that all scopes of the entity have closed since its refresh came due, this one included.
         Raises LostClaimError if somebody abandoned the walk meanwhile (sequence 19): then it stays abandoned.
         """
         now = self._database.now(db)
@@ -90,7 +139,7 @@ class Walks:
         scope = of_scope(walk["connection"], walk["entity"], walk["scope"])
         parked = scope & (walks.c.status == "parked") & (walks.c.id < walk["id"])
         db.execute(update(walks).where(parked).values(status="discarded", reason="superseded"))
-        if walk["kind"] == "replay":
+        if walk["kind"] == "replay" or not pays:
             return
         paid = of_entity(walk["connection"], walk["entity"]) & (entities.c.due_landing <= walk["begun_landing"])
         db.execute(update(entities).where(paid).values(due_reason=None, due_landing=None, withheld=False))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from postroad.errors import ConfigError
-from postroad.project import Connection, MaxDeletes, Project, Sync, load_project
+from postroad.project import Allowance, Connection, Project, Sync, load_project
 from postroad.sdk.secrets import Secret
 from tests.unit.project.conftest import FakeSettings
 
@@ -34,7 +34,7 @@ def test_the_same_project_is_read_or_built_in_python(write: Write) -> None:
         name="acme",
         folder=folder,
         connections={"erp": Connection("erp", "fake", settings)},
-        syncs=(Sync("erp", ("timesheets",)), Sync("erp", ("employees",), MaxDeletes(rows=0, percent=2.5))),
+        syncs=(Sync("erp", ("timesheets",)), Sync("erp", ("employees",), Allowance(rows=0, percent=2.5))),
     )
     read = load_project(folder)
     assert replace(read, secrets=(), fingerprint="") == built
@@ -62,9 +62,9 @@ def test_an_absolute_sqlite_path_and_postgresql_stay_as_they_are(tmp_path: Path)
 
 
 def test_max_deletes_is_the_greater_of_rows_and_share() -> None:
-    assert [MaxDeletes().of(rows) for rows in (0, 1_000, 1_001, 20_000)] == [100, 100, 100, 2_000]
-    assert MaxDeletes(rows=5, percent=0).of(1_000_000) == 5
-    assert MaxDeletes(rows=0, percent=10).of(50) == 5
+    assert [Allowance().of(rows) for rows in (0, 1_000, 1_001, 20_000)] == [100, 100, 100, 2_000]
+    assert Allowance(rows=5, percent=0).of(1_000_000) == 5
+    assert Allowance(rows=0, percent=10).of(50) == 5
 
 
 @pytest.mark.parametrize(("text", "most"), [("0", 0), ("7", 7), ("'7'", 7), ("10%", 20), ("'12.5 %'", 25), ("0%", 0)])
