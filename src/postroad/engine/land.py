@@ -93,7 +93,17 @@ def poll(bench: Bench, claim: Claim, feed: Feed, limit: int | None = None) -> di
     except CursorExpiredError as error:
         bench.reporter.say(f"{claim.connection}: a full refresh of {', '.join(error.entities)} is due: {error}")
         bench.tracking.feeds.forget(claim.connection, feed.name, error.entities, str(error), foreign=error.foreign)
+        if error.foreign:
+            _forget_the_others(bench, str(error))
     return _poll_once(bench, claim, feed, limit)
+
+
+def _forget_the_others(bench: Bench, reason: str) -> None:
+    """Entities without changes cannot tell that their data were replaced: their walks begin again as well."""
+    for feed in bench.feeds:
+        name = feed.entities[0].name
+        if feed.kind == "walk" and bench.changes_feed(name) is None:
+            bench.tracking.feeds.reset(bench.connection, feed.name, name, reason)
 
 
 def _poll_once(bench: Bench, claim: Claim, feed: Feed, limit: int | None) -> dict[str, Exception]:
