@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from postroad.app.runs import Report
 
 FullRefresh = Annotated[bool, typer.Option("--full-refresh", help="Walk everything again and commit what differs.")]
+Since = Annotated[str | None, typer.Option("--since", help="Read anew the rows from a day on: 2026-10-01, last_month.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop each feed after so many payloads.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; asks no remote system.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Stay while the remote system asks for a pause.")]
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
 def run(
     select: Select = None,
     full_refresh: FullRefresh = False,
+    since: Since = None,
     limit: Limit = None,
     dry_run: DryRun = False,
     wait: Wait = False,
@@ -50,10 +52,10 @@ def run(
     began = time.monotonic()
     with Reporter(verbose=verbose, quiet=json) as reporter, App.open(project, env, reporter=reporter) as app:
         if dry_run:
-            plan = app.runs.plan(select, full_refresh=full_refresh)
+            plan = app.runs.plan(select, full_refresh=full_refresh, since=since)
             show.as_json(plan) if json else show.table("would do", ("dataset", "plan"), plan.items())
             return
-        report = app.runs.start(select, full_refresh=full_refresh, limit=limit)
+        report = app.runs.start(select, full_refresh=full_refresh, limit=limit, since=since)
         while wait and (until := _waits_until(report)) is not None:
             reporter.say(f"waiting until {until:%Y-%m-%d %H:%M:%S} UTC")
             time.sleep(max(0.0, (until - datetime.now(UTC)).total_seconds()))

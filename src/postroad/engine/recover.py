@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from postroad.catalog.agreement import BOOKS_LOST, books_lost, highest_applied
 from postroad.engine.bench import Bench
 from postroad.errors import ConfigError
+from postroad.project.days import since_day
 from postroad.records import Feed
 
 
@@ -34,7 +35,9 @@ def require_agreement(bench: Bench) -> None:
 
 
 def require_parts(bench: Bench, entities: Sequence[str], since: str | None) -> None:
-    """ConfigError where a part is to be reloaded of an entity that has no column to cut it by."""
+    """ConfigError where a part is to be reloaded from no day, or of an entity that has no column to cut it by."""
+    if since is not None:
+        since_day(since, bench.now())
     can = [feed.entities[0].name for feed in bench.feeds if feed.scope.moves]
     for entity in entities:
         if entity not in can and (since is not None or bench.rule(entity).reload is not None):

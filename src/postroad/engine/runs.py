@@ -144,6 +144,8 @@ class Runner:
             ready = may_close(self.bench, feed)
             if ready is not None:
                 finish(self.bench, claim, ready)
+            else:  # a close that was killed may have left the table behind
+                publish(self.bench, feed.entities[0].name, claim.run)
 
         self._under_claim(feed, work)
 

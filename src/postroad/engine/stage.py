@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
-from sqlalchemy import Connection
 
 from postroad.engine.bench import Bench, new_token
 from postroad.lake.lake import Hand
@@ -131,7 +130,7 @@ class Stager:
         self._parts += 1
         self._in_file = []
 
-    def _fence_and_note(self, db: Connection) -> None:
+    def _fence_and_note(self, db: Any) -> None:
         self._bench.tracking.runs.fence(db, self._claim)
         if self._absent:
             self._bench.tracking.walks.note_absent(db, self._walk["id"], self._absent)

@@ -86,7 +86,7 @@ class DeltaLog:
             handle.alter.add_columns(fields, commit_properties=properties, post_commithook_properties=HOOKS)
         except DeltaError as error:
             raise StateError(f"{self.folder} was written by somebody else: {error}") from error
-        self._sync_log()
+        self._seal_log()
         self._disk.watcher(Point.COLUMNS_ADDED)
 
     def action(self, name: str) -> int | None:
