@@ -260,6 +260,18 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
+def test_a_run_leaves_an_installed_pandas_alone_and_others_may_use_it() -> None:
+    script = (
+        "import sys; import pyarrow as pa\n"
+        "from postroad.cli.arrow import without_pandas\n"
+        "without_pandas(); pa.table({'a': [1]})\n"
+        "assert 'pandas' not in sys.modules\n"
+        "import pandas\n"
+        "assert pa.Table.from_pandas(pandas.DataFrame({'a': [1]})).to_pandas().a[0] == 1"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 @pytest.mark.parametrize("lock", sorted((ROOT / "requirements").iterdir()), ids=lambda path: path.name)
 def test_locks_hold_hashes_and_no_addresses(lock: Path) -> None:
     text = lock.read_text()

@@ -45,8 +45,10 @@ def run(
     """
     from postroad.app import App
     from postroad.cli import show
+    from postroad.cli.arrow import without_pandas
     from postroad.cli.report import Reporter
 
+    without_pandas()
     # SIGTERM ends a run as Ctrl-C does: with a true status, and the next run goes on.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
@@ -72,8 +74,10 @@ def replay(
 ) -> None:
     """Close a dataset's last snapshot again from landing, without network, and commit the differences."""
     from postroad.app import App
+    from postroad.cli.arrow import without_pandas
     from postroad.cli.report import Reporter
 
+    without_pandas()
     began = time.monotonic()
     with Reporter(verbose=verbose, quiet=json) as reporter, App.open(project, env, reporter=reporter) as app:
         report = app.runs.replay(dataset)
