@@ -51,6 +51,7 @@ class Fetch:
 
     def _landed(self, answers: Iterator[Payload], limit: int | None) -> Iterator[tuple[Mapping[str, Any], bytes]]:
         name = f"{self.claim.connection}.{self.feed.name}"
+        number = self.bench.tracking.feeds.last_number(self.claim.connection, self.feed.name)
         landed = 0
         while True:
             self.bench.reporter.stage(Stage.FETCH, name)
@@ -58,16 +59,17 @@ class Fetch:
             if payload is None:
                 return
             self.bench.reporter.stage(Stage.LAND, name)
-            row = self._land(payload)
+            row = self._land(payload, number + 1)
             if row is not None and payload.body is not None:
                 yield row, payload.body
+                number += 1
                 landed += 1
             if limit is not None and landed >= limit and not payload.closes:
                 raise LimitReached
 
-    def _land(self, payload: Payload) -> Mapping[str, Any] | None:
+    def _land(self, payload: Payload, number: int) -> Mapping[str, Any] | None:
+        """Make one payload durable; whether the number is still the next one is checked where the claim is."""
         feeds = self.bench.tracking.feeds
-        number = feeds.last_number(self.claim.connection, self.feed.name) + 1
         if payload.body is None:
             return feeds.land(self.claim, payload, None, number, self.walk)
         folder = f"{self.claim.connection}/{self.feed.name}/{self.claim.run}"

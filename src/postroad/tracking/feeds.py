@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
 from postroad.errors import LostClaimError
 from postroad.records import Json, Payload
@@ -33,6 +33,10 @@ from postroad.tracking.moves import (
     the_row,
 )
 from postroad.tracking.runs import Claim, Runs
+
+# Made once: making a statement costs SQLAlchemy more than executing it.
+_INSERT = insert(payloads).returning(payloads)
+_PROGRESS = update(walks).where(walks.c.id == bindparam("of_walk"))
 
 
 @dataclass(frozen=True)
@@ -109,10 +113,10 @@ class Feeds:
             "received_at": now,
             "status": "received",
         }
-        row = the_row(db.execute(insert(payloads).values(**values).returning(payloads)))
+        row = the_row(db.execute(_INSERT, values))
         if walk is not None:
             progress = {"last_landing": row["landing"], **({"fetched": True} if payload.closes else {})}
-            db.execute(update(walks).where(walks.c.id == walk).values(**progress))
+            db.execute(_PROGRESS, {"of_walk": walk, **progress})
         return row
 
     def payloads(

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Result, func, insert, select, update
+from sqlalchemy import Connection, Result, bindparam, func, insert, select, update
 
 from postroad.errors import LostClaimError, StateError
 from postroad.store.rows import Row, first, many
 from postroad.store.schema import entities, feeds, payloads, walks
+
+# Statements of every payload are made once: making one costs SQLAlchemy more than executing it.
+_NEWEST = select(func.max(payloads.c.landing))
+_OF_FEED = (feeds.c.connection == bindparam("of_connection")) & (feeds.c.feed == bindparam("of_feed"))
+_FEED = select(feeds).where(_OF_FEED)
+_MOVE_FEED = update(feeds).where(_OF_FEED)
+_STATUS = select(walks.c.status).where(walks.c.id == bindparam("walk"))
 
 
 def the_row(result: Result[Any]) -> Row:
@@ -21,19 +28,17 @@ def the_row(result: Result[Any]) -> Row:
 
 def newest_landing(db: Connection) -> int:
     """The project-wide landing number of the newest payload."""
-    return int(db.execute(select(func.max(payloads.c.landing))).scalar() or 0)
+    return int(db.execute(_NEWEST).scalar() or 0)
 
 
 def feed_row(db: Connection, connection: str, feed: str) -> Row | None:
     """A feed's row, if it ever moved."""
-    mine = (feeds.c.connection == connection) & (feeds.c.feed == feed)
-    return first(db.execute(select(feeds).where(mine)))
+    return first(db.execute(_FEED, {"of_connection": connection, "of_feed": feed}))
 
 
 def move_feed(db: Connection, connection: str, feed: str, **values: Any) -> None:
     """Set columns of a feed's row."""
-    mine = (feeds.c.connection == connection) & (feeds.c.feed == feed)
-    if db.execute(update(feeds).where(mine).values(**values)).rowcount == 0:
+    if db.execute(_MOVE_FEED, {"of_connection": connection, "of_feed": feed, **values}).rowcount == 0:
         db.execute(insert(feeds).values(connection=connection, feed=feed, **{"last_number": 0, **values}))
 
 
@@ -81,7 +86,7 @@ def drop_replays(db: Connection, connection: str, entity: str, scope: str, now: 
 
 def require_open(db: Connection, walk: int) -> None:
     """LostClaimError unless the walk is open."""
-    status = db.execute(select(walks.c.status).where(walks.c.id == walk)).scalar()
+    status = db.execute(_STATUS, {"walk": walk}).scalar()
     if status is None:
         raise StateError(f"there is no walk {walk}")
     if status != "open":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
 
 from postroad.errors import BusyError, LostClaimError, WaitingError
 from postroad.store.database import Database
@@ -27,6 +27,11 @@ DAY = 24 * 3600 * 1_000_000
 KEEP_SUCCEEDED, KEEP_OTHERS = 30 * DAY, 180 * DAY
 AT_ONCE = 100  # old runs that a claim forgets: a small transaction
 FINAL = ("succeeded", "partly_succeeded", "failed", "cancelled", "lost")
+
+# Made once: every payload passes it.
+_FENCE = select(runs.c.cancel).where(
+    (runs.c.id == bindparam("claimed")) & (runs.c.token == bindparam("by")) & (runs.c.status == "running")
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class Runs:
 
     def fence(self, db: Connection, claim: Claim) -> None:
         """Within a write transaction: LostClaimError unless the claim is still ours and nobody cancelled the run."""
-        row = db.execute(select(runs.c.cancel).where(_mine(claim))).first()
+        row = db.execute(_FENCE, {"claimed": claim.run, "by": claim.token}).first()
         if row is None or row.cancel:
             raise _gone(claim)
 
