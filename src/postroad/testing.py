@@ -62,6 +62,13 @@ class SourceSuite(ABC):
             assert [page.closes for page in pages] == [False] * (len(pages) - 1) + [True]
             assert all(page.body is not None for page in pages)
 
+    def test_an_unchanged_source_yields_nothing(self) -> None:
+        """A feed that says so tells from the cursor of its last walk that nothing changed."""
+        for feed in self._feeds("walk"):
+            if feed.revalidates:
+                cursor = json.loads(json.dumps(self._fetch(feed, None)[-1].cursor))
+                assert self._fetch(feed, cursor) == []
+
     def test_parsing_is_pure(self) -> None:
         """A landed payload parses to the same rows again, in another source, without its cursor."""
         for feed in self._feeds("walk"):

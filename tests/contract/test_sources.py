@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from postroad.connectors.excel_link import connector as excel_link
+from postroad.connectors.excel_link.simulator import ExcelLinkSimulator
+from postroad.connectors.excel_link.simulator.addresses import DEFAULT_PORT
 from postroad.connectors.xledger import connector
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.connectors.xledger.simulator import XledgerSimulator
+from postroad.project import init_project, load_project
 from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Source, Tools
 from postroad.sdk.secrets import Secret
@@ -36,3 +41,26 @@ class TestXledger(SourceSuite):
     def change_one(self) -> None:
         """One timesheet changes."""
         self.company.mutate(1)
+
+
+class TestExcelLink(SourceSuite):
+    """The tables of the shipped example against their simulator."""
+
+    @pytest.fixture(autouse=True)
+    def simulator(self, tmp_path: Path) -> Iterator[None]:
+        """The example's project, its links led to a port that is free."""
+        with ExcelLinkSimulator() as self.server:
+            init_project(tmp_path, excel_link.name)
+            env = tmp_path / ".env"
+            env.write_text(env.read_text().replace(f"http://127.0.0.1:{DEFAULT_PORT}", self.server.base_url))
+            self.settings = load_project(tmp_path).settings("links")
+            yield
+
+    def source(self) -> Source:
+        """A source with a budget of its own, and no need to wait."""
+        assert excel_link.source is not None
+        return excel_link.source(self.settings, Tools(MemoryBudget(time.time), time.time, lambda _: None))
+
+    def change_one(self) -> None:
+        """One row changes."""
+        self.server.change("cost_categories")

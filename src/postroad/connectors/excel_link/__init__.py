@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from postroad.connectors.excel_link.example import EXAMPLE
 from postroad.connectors.excel_link.settings import ExcelLinkSettings
 from postroad.sdk.connector import Connector, Source, Tools
 
@@ -13,9 +14,18 @@ def _source(settings: ExcelLinkSettings, tools: Tools) -> Source:
     return ExcelLinkSource(settings, tools)
 
 
+def _simulator(args: list[str]) -> None:
+    """Runs the simulator; imported late for the same reason."""
+    from postroad.connectors.excel_link.simulator import main
+
+    main(args)
+
+
 connector = Connector(
     name="excel_link",
     settings=ExcelLinkSettings,
     entities=lambda settings: tuple(settings.tables),
     source=_source,
+    simulator=_simulator,
+    example=EXAMPLE,
 )
