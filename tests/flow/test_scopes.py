@@ -278,3 +278,14 @@ def test_death_at_every_point(act: str, tmp_path: Path) -> None:
             world.sync(select="toy.shelves")
         assert_equal(world)
         assert {each.state for each in world.do(lambda app: app.datasets.status())} == {"in step"}
+
+
+def test_one_links_rejections_are_not_anothers(world: ToyWorld) -> None:
+    """A parked link makes its own run partly succeed, and no other."""
+    world.toy.shelves["north"] = {}
+    world.toy.shelves["south"][2] = "d"
+    report = world.sync(select="toy.shelves")
+    assert {each.feed: each.status for each in report.outcomes} == {
+        "shelves.north": "partly_succeeded",
+        "shelves.south": "succeeded",
+    }

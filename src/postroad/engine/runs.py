@@ -57,6 +57,7 @@ class Runner:
         self.outcomes: list[Outcome] = []
         self._failed: dict[str, Exception] = {}
         self._foreign = False
+        self._refused_before: dict[str, int] = {}
 
     def run(self, entities: Sequence[str]) -> list[Outcome]:
         """Bring these entities' datasets to the head of the source."""
@@ -185,6 +186,7 @@ class Runner:
             status = "waiting" if isinstance(error, WaitingError) else "busy"
             self._note("", feed, status, str(error), error.until)
             return
+        self._refused_before[feed.name] = self._refused()
         with self.bench.heart.keeps(runs.renew, claim):
             self._attempt(claim, feed, work)
 
@@ -214,12 +216,15 @@ class Runner:
             return True
         return False
 
+    def _refused(self) -> int:
+        return sum(count.rejected + count.parked for count in self.bench.counts.values())
+
     def _verdict(self, feed: Feed) -> tuple[str, str | None]:
         if feed.kind == "changes" and self._failed:
             causes = "; ".join(f"{entity}: {cause}" for entity, cause in self._failed.items())
             everything = len(self._failed) == len(feed.entities)
             return ("failed" if everything else "partly_succeeded"), causes
-        refused = sum(count.rejected + count.parked for count in self.bench.counts.values())
+        refused = self._refused() - self._refused_before[feed.name]
         return ("partly_succeeded", f"{refused} rejected or parked") if refused else ("succeeded", None)
 
     def _end(self, claim: Claim, feed: Feed, status: str, reason: str | None, configuration: bool = False) -> None:
