@@ -194,7 +194,8 @@ class DeltaLog:
 
     def _create(self, schema: pa.Schema, actions: list[Any], properties: CommitProperties) -> None:
         self._disk.make_folder(self.folder)
-        settings = {"delta.enableExpiredLogCleanup": "false"}
+        # Statistics of all columns count: by default only those of the first 32, and `_version` may come later.
+        settings = {"delta.enableExpiredLogCleanup": "false", "delta.dataSkippingNumIndexedCols": "-1"}
         create_table_with_add_actions(
             self._disk.url(self.folder),
             Schema.from_arrow(schema),

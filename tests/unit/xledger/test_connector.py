@@ -12,7 +12,7 @@ from postroad.connectors.xledger import connector
 from postroad.connectors.xledger.check import checks
 from postroad.connectors.xledger.declaration import Declaration, find, parse_fields
 from postroad.connectors.xledger.documents import selection
-from postroad.connectors.xledger.entities import TIMESHEETS
+from postroad.connectors.xledger.entities import EIGHT, TIMESHEETS
 from postroad.connectors.xledger.example import SIMULATOR_TOKEN
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.connectors.xledger.simulator import DEMO_TOKEN
@@ -25,7 +25,7 @@ URL = "https://demo.xledger.net/graphql"
 
 def test_the_connector_is_found_and_names_its_entities() -> None:
     assert load_connector(connector.name) is connector
-    assert connector.entities(None) == ("timesheets",)
+    assert connector.entities(None) == tuple(each.name for each in EIGHT)
     assert callable(connector.simulator)
 
 

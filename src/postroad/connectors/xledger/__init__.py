@@ -1,10 +1,15 @@
-"""Xledger: timesheets over its GraphQL API. Facts and their sources: the project's fact sheet on Xledger."""
+"""Xledger: eight entities over its GraphQL API. Facts and their sources: the project's fact sheet on Xledger."""
 
 from __future__ import annotations
 
 from postroad.connectors.xledger.example import EXAMPLE
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.sdk.connector import Connector, Source, Tools
+
+
+def _entities(settings: XledgerSettings | None) -> tuple[str, ...]:
+    """The names of the eight entities that Xledger tells changes of."""
+    return ENTITIES
 
 
 def _source(settings: XledgerSettings, tools: Tools) -> Source:
@@ -21,10 +26,13 @@ def _simulator(args: list[str]) -> None:
     main(args)
 
 
+ENTITIES = (
+    "timesheets", "projects", "employees", "customers", "suppliers", "transactions", "arTransactions", "apTransactions",
+)  # fmt: skip
 connector = Connector(
     name="xledger",
     settings=XledgerSettings,
-    entities=lambda _: ("timesheets",),
+    entities=_entities,
     source=_source,
     simulator=_simulator,
     example=EXAMPLE,

@@ -10,7 +10,7 @@ from postroad.connectors.xledger.api import Api
 from postroad.connectors.xledger.changes import Poll
 from postroad.connectors.xledger.check import checks, forecast
 from postroad.connectors.xledger.declaration import Declaration, find
-from postroad.connectors.xledger.entities import TIMESHEETS
+from postroad.connectors.xledger.entities import EIGHT
 from postroad.connectors.xledger.parse import parse
 from postroad.connectors.xledger.scope import Identity
 from postroad.connectors.xledger.settings import XledgerSettings
@@ -27,7 +27,7 @@ class XledgerSource:
         settings: XledgerSettings,
         tools: Tools,
         *,
-        entities: Sequence[Declaration] = (TIMESHEETS,),
+        entities: Sequence[Declaration] = EIGHT,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._settings = settings
