@@ -36,4 +36,5 @@ connector = Connector(
     source=_source,
     simulator=_simulator,
     example=EXAMPLE,
+    demo=True,
 )
