@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from postroad.connectors.xledger.entities import EIGHT
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.connectors.xledger.simulator import XledgerSimulator
 from postroad.connectors.xledger.source import XledgerSource
@@ -107,7 +108,7 @@ def test_sequence_04_an_expired_position_is_seen_in_every_mode(
     simulator.mutate(3)
     with pytest.raises(CursorExpiredError) as raised:
         copy.poll()
-    assert raised.value.entities == ("timesheets",)
+    assert raised.value.entities == tuple(entity.name for entity in EIGHT)
 
 
 @pytest.mark.parametrize("kind", ["burst", "status", "html", "query_timeout", "drop", "malformed", "concurrency"])
