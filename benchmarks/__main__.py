@@ -22,11 +22,10 @@ from statistics import median
 from benchmarks.against_dlt import against_dlt
 from benchmarks.changes_at_scale import changes_at_scale
 from benchmarks.figures import Figure, show, write
-from benchmarks.measure import Usage, measured, middle
+from benchmarks.measure import MEMORY, Usage, measured, middle
 from benchmarks.scenarios import HEAVY, POSTROAD, Scenario, compiled, opened
 
 HERE = Path(__file__).parent
-MEMORY = 300.0
 MILLIONS = 5_000_000
 
 
