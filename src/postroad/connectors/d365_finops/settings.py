@@ -13,7 +13,7 @@ class FinopsSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     url: str = Field(
-        description="The environment's URL, such as https://contoso.operations.dynamics.com: in lower case, without a slash.",
+        description="The environment, such as https://contoso.operations.dynamics.com: lower case, no slash.",
         pattern=r"^https?://[^A-Z/]+$",
     )
     tenant: str = Field(description="The directory's tenant: its id or a domain of it.", min_length=1)

@@ -28,8 +28,10 @@ _FIELD = re.compile(r"(\w+) ([smebdtnir])(?::(\w+))?(?:=([A-Z-]*)(\d+))?(\*?)")
 
 @dataclass(frozen=True)
 class Field:
-    """A field. `pattern` is prefix and width of a text that follows from the row's number; `joined` says that it
-    belongs to another table than the entity's root table."""
+    """A field. `pattern` is prefix and width of a text that follows from the row's number.
+
+    `joined` says that it belongs to another table than the entity's root table.
+    """
 
     name: str
     kind: Kind
@@ -141,7 +143,7 @@ def _entities(lines: Iterable[str]) -> Iterable[Entity]:
     for line in lines:
         if line.startswith("entity "):
             blocks.append([line])
-        elif blocks:
+        elif not line.startswith("enum "):
             blocks[-1].append(line)
     for head, *body in blocks:
         words, label = head.split(" | ")

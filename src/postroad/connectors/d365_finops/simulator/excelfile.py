@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
@@ -53,7 +54,7 @@ class ExcelWriter:
 
     def _sheet(self) -> Iterator[str]:
         yield f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>'
-        yield self._row(self._file.header, 1)
+        yield self._row(1, self._file.header)
         for first, block in self._file.blocks():
             yield self._rows(block, first)
         yield "</sheetData></worksheet>"
@@ -71,7 +72,7 @@ class ExcelWriter:
             for place, wound in wounds.items():
                 number = first + place + 2
                 cell_texts = self._file.cells(block, place, self._texts)
-                texts[place] = wound.inflict(cell_texts, lambda row, number=number: self._row(row, number), "")
+                texts[place] = wound.inflict(cell_texts, partial(self._row, number), "")
             rows = pa.array(texts)
         return joined(rows, "")
 
@@ -85,7 +86,7 @@ class ExcelWriter:
         return pc.if_else(pc.equal(inner, ""), "", cells)
 
     @staticmethod
-    def _row(cells: list[str] | tuple[str, ...], number: int) -> str:
+    def _row(number: int, cells: Sequence[str]) -> str:
         made = [
             f'<c r="{letters(place)}{number}" t="inlineStr"><is><t xml:space="preserve">{escape(text)}</t></is></c>'
             for place, text in enumerate(cells)
@@ -131,7 +132,8 @@ def _parts(file: EntityFile) -> dict[str, str]:
         'extended-properties"><Application>Microsoft Access</Application><AppVersion>12.0000</AppVersion></Properties>',
         "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_DOCUMENT}"><sheets>'
         f'<sheet name={quoteattr(sheet[:31])} sheetId="1" r:id="rId1"/></sheets><definedNames>'
-        f"<definedName name={quoteattr(sheet)}>{escape(sheet[:31])}!$A$1:${last}$1</definedName></definedNames></workbook>",
+        f"<definedName name={quoteattr(sheet)}>{escape(sheet[:31])}!$A$1:${last}$1</definedName>"
+        "</definedNames></workbook>",
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{_RELATIONS}">'
         f'<Relationship Id="rId1" Type="{_DOCUMENT}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
     }

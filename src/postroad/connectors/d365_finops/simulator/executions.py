@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from postroad.connectors.d365_finops.simulator.entities import Entity
 from postroad.connectors.d365_finops.simulator.packages import Build
-from postroad.connectors.d365_finops.simulator.projects import Projects, Token
+from postroad.connectors.d365_finops.simulator.projects import Position, Projects
 from postroad.connectors.d365_finops.simulator.switches import Switches
 
 Status = Literal["Unknown", "NotRun", "Executing", "Succeeded", "PartiallySucceeded", "Failed", "Canceled"]
@@ -24,12 +24,12 @@ DAY = 86_400.0
 
 @dataclass
 class Job:
-    """One entity of an execution. `token` is where its change tracking stands after it."""
+    """One entity of an execution. `position` is where its change tracking stands after it."""
 
     entity: Entity
     rows: int
     incremental: bool
-    token: Token
+    position: Position
     failed: bool = False
 
 
@@ -50,7 +50,7 @@ class Execution:
     shows: str | None = None  # the status while it does not end
     errors: list[dict[str, str]] = field(default_factory=list)
     errors_text: str | None = None
-    keeps_token: bool = False
+    keeps_position: bool = False
     settled: bool = False
 
     def status(self, now: float, switches: Switches) -> str:
@@ -133,14 +133,14 @@ class Executions:
         for each in self:
             if not each.settled and each.status(now, switches) in FINAL:
                 each.settled = True
-                _move_tokens(each, switches, projects)
+                _move_positions(each, switches, projects)
             if each.settled and now - each.started > switches.history_days * DAY:
                 self.forget(each.id)
 
 
-def _move_tokens(execution: Execution, switches: Switches, projects: Projects) -> None:
+def _move_positions(execution: Execution, switches: Switches, projects: Projects) -> None:
     """The position moves when the export ran, not when its package is fetched (fact sheet 4)."""
     for job in execution.jobs:
         good = execution.outcome in GOOD and not execution.failed(job)
-        if not execution.keeps_token and (good or switches.failed_run_moves_token):
-            projects.move(execution.project, job.entity, execution.company, job.token)
+        if not execution.keeps_position and (good or switches.failed_run_moves_position):
+            projects.move(execution.project, job.entity, execution.company, job.position)

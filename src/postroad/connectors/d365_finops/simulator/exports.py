@@ -16,7 +16,7 @@ from postroad.connectors.d365_finops.simulator.executions import DAY, Execution,
 from postroad.connectors.d365_finops.simulator.files import EntityFile, Part, drifted
 from postroad.connectors.d365_finops.simulator.formats import SourceFormat
 from postroad.connectors.d365_finops.simulator.mistakes import RefusedError, action_failed
-from postroad.connectors.d365_finops.simulator.projects import Line, Project, Projects, Token
+from postroad.connectors.d365_finops.simulator.projects import Line, Position, Project, Projects
 from postroad.connectors.d365_finops.simulator.switches import Switches
 from postroad.connectors.d365_finops.simulator.wounds import wound
 from postroad.sdk.simulator import Fault
@@ -71,9 +71,9 @@ class Exporter:
             raise asked.failed()
         started = self._started(asked, project, company, faults, now, switches)
         if overlaps and switches.overlap == "fail":
-            _end(started, "Failed", "The record already exists.", keeps_token=True)
+            _end(started, "Failed", "The record already exists.", keeps_position=True)
         if started.excel and switches.one_excel and any(each.excel for each in running):
-            _end(started, "Failed", "DMF2039: Another Excel import or export is running.", keeps_token=True)
+            _end(started, "Failed", "DMF2039: Another Excel import or export is running.", keeps_position=True)
         self.executions.add(started)
         return started
 
@@ -98,7 +98,7 @@ class Exporter:
             since, gap = self._since(line, project, company, now, switches)
             expired = expired or gap
             file = self._file(line, company, since, asked.preview, switches)
-            jobs.append(Job(line.entity, len(file), since is not None, Token(self.environment.version, now)))
+            jobs.append(Job(line.entity, len(file), since is not None, Position(self.environment.version, now)))
             planned.append(packages.Planned(file, line.row["DefaultRefreshType"]))
         planned = [_faulty(each, faults) for each in planned]
         plan = packages.Plan(project.name, tuple(planned), switches, now)
@@ -117,22 +117,22 @@ class Exporter:
         for fault in faults:
             _strike(execution, fault)
         if expired:
-            _end(execution, "Failed", "Change tracking information is no longer valid.", keeps_token=True)
+            _end(execution, "Failed", "Change tracking information is no longer valid.", keeps_position=True)
         return execution
 
     def _since(
         self, line: Line, project: Project, company: str, now: float, switches: Switches
-    ) -> tuple[Token | None, bool]:
+    ) -> tuple[Position | None, bool]:
         """The position to export from, None for everything; and whether the run fails because it is too old."""
         if line.row["DefaultRefreshType"] != switches.incremental_symbol:
             return None, False
-        token = self.projects.token(project.name, line.entity, company)
-        if token is None or switches.tracking_days is None or now - token.at <= switches.tracking_days * DAY:
-            return token, False
-        return None, switches.expired_token == "fail"  # noqa: S105  (a position)
+        position = self.projects.position(project.name, line.entity, company)
+        if position is None or switches.tracking_days is None or now - position.at <= switches.tracking_days * DAY:
+            return position, False
+        return None, switches.expired_position == "fail"
 
     def _file(
-        self, line: Line, company: str, since: Token | None, preview: int | None, switches: Switches
+        self, line: Line, company: str, since: Position | None, preview: int | None, switches: Switches
     ) -> EntityFile:
         form = self.formats.get(line.row["SourceFormat"].lower())
         if form is None:
@@ -140,7 +140,7 @@ class Exporter:
         parts = tuple(self._part(line.entity, company, since, switches))
         return EntityFile(line.entity, form, parts, line.columns, limit=preview or None)
 
-    def _part(self, entity: Entity, company: str, since: Token | None, switches: Switches) -> list[Part]:
+    def _part(self, entity: Entity, company: str, since: Position | None, switches: Switches) -> list[Part]:
         shelves = self.environment.shelves(entity, company)
         if since is None:
             return [Part(shelf.frozen()) for shelf in shelves]
@@ -185,8 +185,8 @@ def _strike(execution: Execution, fault: Fault) -> None:
         execution.seconds, execution.shows = None, options.get("status")
     elif fault.kind == "slow":
         execution.seconds = float(options["seconds"])
-    elif fault.kind == "keep_token":
-        execution.keeps_token = True
+    elif fault.kind == "keep_position":
+        execution.keeps_position = True
     elif fault.kind == "outcome":
         execution.ends = options.get("status", "Failed")
         execution.errors += options.get("errors", [])
@@ -195,6 +195,6 @@ def _strike(execution: Execution, fault: Fault) -> None:
             job.failed = job.failed or job.entity.label in _failed(fault)
 
 
-def _end(execution: Execution, status: str, message: str, keeps_token: bool) -> None:
-    execution.ends, execution.keeps_token = status, keeps_token
+def _end(execution: Execution, status: str, message: str, keeps_position: bool) -> None:
+    execution.ends, execution.keeps_position = status, keeps_position
     execution.errors.append({"RecordId": "", "Field": "", "ErrorMessage": message})

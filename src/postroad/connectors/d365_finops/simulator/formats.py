@@ -1,4 +1,4 @@
-"""Source data formats: how the files of a package are written (fact sheet 3.2), the built-in ones and those of a user."""
+"""Source data formats: how the files of a package are written (fact sheet 3.2); a user can add some."""
 
 from __future__ import annotations
 

@@ -75,7 +75,8 @@ def _properties(entity: Entity) -> Iterator[str]:
 
 
 def _action(name: str) -> str:
-    bound = f'<Parameter Name="DataManagementDefinitionGroup" Type="Collection({NAMESPACE}.DataManagementDefinitionGroup)"/>'
+    kind = f"Collection({NAMESPACE}.DataManagementDefinitionGroup)"
+    bound = f'<Parameter Name="DataManagementDefinitionGroup" Type="{kind}"/>'
     texts = [f'<Parameter Name={quoteattr(each)} Type="Edm.String"/>' for each in _PARAMETERS]
     texts.append('<Parameter Name="reExecute" Type="Edm.Boolean" Nullable="false"/>')
     return f'<Action Name="{name}" IsBound="true">{bound}{"".join(texts)}<ReturnType Type="Edm.String"/></Action>'

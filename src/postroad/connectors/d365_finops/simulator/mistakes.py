@@ -20,7 +20,7 @@ class RefusedError(Exception):
 
     def __init__(
         self, message: str, status: int = 400, inner: str | None = None, headers: dict[str, str] | None = None
-    ):
+    ) -> None:
         self.message, self.status, self.inner, self.headers = message, status, inner, headers or {}
         super().__init__(inner or message)
 

@@ -13,7 +13,7 @@ STATUS, URL, ERRORS = "GetExecutionSummaryStatus", "GetExportedPackageUrl", "Get
 ROOTS: Mapping[str, str | None] = {
     # of a start of an export
     **dict.fromkeys(
-        ("no_id", "never_created", "hang", "slow", "outcome", "package", "drift", "rows", "keep_token"), "export"
+        ("no_id", "never_created", "hang", "slow", "outcome", "package", "drift", "rows", "keep_position"), "export"
     ),
     # of a question about an execution
     "not_found": STATUS,

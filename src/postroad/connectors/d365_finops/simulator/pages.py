@@ -53,7 +53,7 @@ class Holder(Protocol):
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked: `order` is properties, each with whether it descends. `after` is the last row of the page before."""
+    """What is asked: `order` is properties, each with whether it descends; `after` the last row of a page."""
 
     entity: Entity
     where: Mask | None = None
@@ -154,7 +154,7 @@ class Reordered:
 
 @dataclass(frozen=True)
 class Records:
-    """Rows of one of data management's own sets with their numbers, few and made when asked for; a holder and its block."""
+    """Rows of one of data management's own sets with their numbers, made when asked for; holder and block in one."""
 
     rows: Sequence[tuple[int, dict[str, Any]]]
 

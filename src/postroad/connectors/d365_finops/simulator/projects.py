@@ -53,7 +53,7 @@ class Project:
 
 
 @dataclass(frozen=True)
-class Token:
+class Position:
     """A position of change tracking: the environment's count, and when."""
 
     version: int
@@ -65,7 +65,7 @@ class Projects:
 
     def __init__(self) -> None:
         self._projects: dict[str, Project] = {}
-        self._tokens: dict[tuple[str, str, str], Token] = {}
+        self._positions: dict[tuple[str, str, str], Position] = {}
         self.untracked: set[str] = set()
 
     def __iter__(self) -> Iterator[Project]:
@@ -114,32 +114,32 @@ class Projects:
 
     # ---- change tracking ----
 
-    def token(self, project: str, entity: Entity, company: str) -> Token | None:
+    def position(self, project: str, entity: Entity, company: str) -> Position | None:
         """Where a project is in the changes of an entity; None if nowhere, so that everything is exported."""
-        return None if entity.collection in self.untracked else self._tokens.get(_place(project, entity, company))
+        return None if entity.collection in self.untracked else self._positions.get(_place(project, entity, company))
 
-    def move(self, project: str, entity: Entity, company: str, to: Token) -> None:
+    def move(self, project: str, entity: Entity, company: str, to: Position) -> None:
         """Move a position on; never back."""
         place = _place(project, entity, company)
-        held = self._tokens.get(place)
+        held = self._positions.get(place)
         if held is None or held.version <= to.version:
-            self._tokens[place] = to
+            self._positions[place] = to
 
     def reset(self, project: str | None = None, entity: Entity | None = None) -> int:
         """Forget positions, of one project or entity or of all; how many."""
         gone = [
             place
-            for place in self._tokens
+            for place in self._positions
             if (project is None or place[0] == project.lower()) and (entity is None or place[1] == entity.collection)
         ]
         for place in gone:
-            del self._tokens[place]
+            del self._positions[place]
         return len(gone)
 
-    def advance(self, entity: Entity, to: Token) -> int:
+    def advance(self, entity: Entity, to: Position) -> int:
         """Move every position of an entity on without an export, as another consumer of its changes does; how many."""
-        places = [place for place in self._tokens if place[1] == entity.collection]
-        self._tokens |= dict.fromkeys(places, to)
+        places = [place for place in self._positions if place[1] == entity.collection]
+        self._positions |= dict.fromkeys(places, to)
         return len(places)
 
 

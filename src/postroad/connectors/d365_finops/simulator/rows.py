@@ -1,7 +1,7 @@
 """The rows of one entity in one company: computed from the seed, and what people did to them since.
 
 A row has a number. Its generated values follow from (seed, entity, company, number, field): the random draws of a block
-of rows are a slice of one pool of bytes, and are indices into a vocabulary, so a column of a block costs next to nothing.
+of rows are a slice of one pool of bytes and indices into a vocabulary, so a column of a block costs next to nothing.
 Only changed values are held. Not thread safe; a frozen copy is.
 """
 

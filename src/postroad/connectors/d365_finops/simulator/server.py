@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from postroad.connectors.d365_finops.simulator.environment import COMPANIES, Env
 from postroad.connectors.d365_finops.simulator.executions import STATUSES, Execution
 from postroad.connectors.d365_finops.simulator.formats import SourceFormat
 from postroad.connectors.d365_finops.simulator.packages import HOSTILE
-from postroad.connectors.d365_finops.simulator.projects import FULL, Token
+from postroad.connectors.d365_finops.simulator.projects import FULL, Position
 from postroad.connectors.d365_finops.simulator.rows import Key
 from postroad.connectors.d365_finops.simulator.sign_in import Directory
 from postroad.connectors.d365_finops.simulator.switches import Switches
@@ -184,7 +183,7 @@ class FinopsSimulator(Endpoint):
         self.settle()
         with self._lock:
             if how == "advance":
-                return self.projects.advance(found, Token(self.environment.version, self.clock.now()))
+                return self.projects.advance(found, Position(self.environment.version, self.clock.now()))
             if how == "reset":
                 return self.projects.reset(entity=found)
             raise ValueError("interference is 'advance' or 'reset'")
@@ -265,7 +264,7 @@ class FinopsSimulator(Endpoint):
     # ---- looking ----
 
     def table(self, entity: str = VENDORS, company: str | None = None) -> pa.Table:
-        """The rows that exist now with typed values, for verification: decimals, times in UTC, names of enum members."""
+        """The rows that exist now with typed values, for verification: decimals, times in UTC, enums by name."""
         found = catalogue().find(entity)
         schema = pa.schema([(field.name, field.arrow) for field in found.properties])
         with self._lock:
@@ -305,8 +304,8 @@ class FinopsSimulator(Endpoint):
                 for field in entity.properties
             ]
             for row in zip(*columns, strict=True):
-                pairs = zip(entity.properties, row, strict=True)
-                yield f"{{{','.join(f'"{field.name}":{text}' for field, text in pairs)}}}"
+                pairs = (f'"{field.name}":{text}' for field, text in zip(entity.properties, row, strict=True))
+                yield "{" + ",".join(pairs) + "}"
 
     def _check_options(self, kind: str, options: dict[str, Any]) -> None:
         """Refuse a fault that could not strike; names of entities become labels."""

@@ -116,7 +116,11 @@ class Directory:
 
     def _token(self, audience: str, client: str, now: float, until: float) -> str:
         """A token in the form of a JWT, so that clients which look inside find what they expect; nobody signed it."""
-        claims = {"aud": audience, "tid": self.tenant, "oid": str(uuid.uuid5(uuid.NAMESPACE_DNS, client))}
+        claims: dict[str, Any] = {
+            "aud": audience,
+            "tid": self.tenant,
+            "oid": str(uuid.uuid5(uuid.NAMESPACE_DNS, client)),
+        }
         claims |= {"appid": client, "iat": int(now), "nbf": int(now), "exp": int(until), "jti": secrets.token_hex(8)}
         token = ".".join([_packed({"alg": "none", "typ": "JWT"}), _packed(claims), secrets.token_urlsafe(32)])
         with self._lock:

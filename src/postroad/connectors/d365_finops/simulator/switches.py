@@ -20,12 +20,12 @@ from postroad.connectors.d365_finops.simulator.texts import Dates, Decimals, Enu
 class Switches:
     """The behaviour of one simulator; immutable, a change makes a new one."""
 
-    # sign-in (1)
+    # sign-in: section 1
     token_seconds: float = 3_600.0  # life of a token: 60 to 90 minutes
     bad_audience: Literal["sign_in", "call"] = "sign_in"  # where a slash or a capital in resource or scope is refused
     registered: bool = True  # whether the client is registered inside the environment and mapped to a user
 
-    # OData (5)
+    # OData: section 5
     default_company: str = "usmf"  # what a read without cross-company sees
     page_limit: int = 10_000
     page_size_preference: bool = False  # whether `Prefer: odata.maxpagesize` is heeded (unknown)
@@ -35,13 +35,13 @@ class Switches:
     filter_case: Literal["ignore", "exact"] = "ignore"  # how texts are compared in $filter (unknown)
     time_of_dates: Literal["00:00:00", "12:00:00"] = "00:00:00"  # of a field that is a date (unknown)
 
-    # answers (1, 2.1)
+    # answers: sections 1 and 2.1
     error_shape: Literal["odata", "message"] = "odata"
     nested_value: bool = False  # `"value": {"value": …}`, as one page of the documentation shows
     entity_status: Literal["objects", "strings", "text"] = "objects"  # shape of the per-entity list (unknown)
     errors_clean: bool = False  # whether GetExecutionErrors is valid JSON; it is known not to be
 
-    # executions (2.3, 2.4)
+    # executions: sections 2.3 and 2.4
     not_found_seconds: float = 0.0  # how long the status of a new execution is 400
     not_run_seconds: float = 1.0
     export_seconds: float = 5.0  # from start to the final status
@@ -50,12 +50,12 @@ class Switches:
     one_excel: bool = True  # a second Excel export at the same time fails (DMF2039)
     history_days: float = 7.0  # after that an execution is not found
 
-    # links and packages (2.4)
+    # links and packages: section 2.4
     link_minutes: float = 10.0  # *Blob link expiration timespan*; that it holds for this call is unknown
     package_days: float = 7.0
     package_megabytes: float = 5_000.0  # larger exports fail (6 no. 8: 256 by default)
 
-    # files (3)
+    # files: section 3
     empty_delta: Literal["header", "zero_bytes", "absent", "no_url"] = "header"  # an export without rows (unknown)
     dates: Dates = "iso"  # unknown
     decimals: Decimals = "six"  # unknown
@@ -68,14 +68,14 @@ class Switches:
     package_version: int = 2
     compression: int = 1  # of the zip: 0 (stored) to 9
 
-    # change tracking (4)
+    # change tracking: section 4
     tracking: Literal["entity", "root"] = "entity"  # which tables' changes count
     incremental_symbol: str = "IncrementalPush"  # of DefaultRefreshType (unknown)
-    failed_run_moves_token: bool = False  # unknown
+    failed_run_moves_position: bool = False  # unknown
     tracking_days: float | None = None  # how long changes are kept; None: for ever
-    expired_token: Literal["full", "fail"] = "full"  # an incremental run after that (unknown)
+    expired_position: Literal["full", "fail"] = "full"  # an incremental run after that (unknown)
 
-    # limits (5)
+    # limits: section 5
     requests: int | None = None  # requests in `requests_seconds`; None: no limit
     requests_seconds: float = 300.0
     concurrency: int | None = None  # requests at the same time

@@ -54,7 +54,8 @@ _COUNTRIES = ["SWE", "NOR", "DEU", "POL", "DNK", "ESP", "FRA", ""]
 _NOTES = [
     "", "", "", "Call before delivery.\nGate code: 0042", "First line\r\nSecond line, with a comma\r\n\r\nFourth line",
     'He said "no", twice', "tab\there | bar ; semicolon : colon", "ends with a line break\n", "=1+1", "NULL", "'",
-    "🚚 loading ramp 7", "\u05e9\u05dc\u05d5\u05dd", "a" * 255 + "b" * 45, "Långt: " + "å" * 300, '"', '""', "\\", "  spaces  ",
+    "🚚 loading ramp 7", "\u05e9\u05dc\u05d5\u05dd", "a" * 255 + "b" * 45, "Långt: " + "å" * 300, '"',
+    '""', "\\", "  spaces  ",
 ]  # fmt: skip
 _TEXTS = [
     "",
