@@ -73,7 +73,7 @@ class Actions:
     def _export(self, name: str, body: dict[str, Json]) -> Json:
         """Start an export; its execution id, or what a fault lets be answered instead."""
         delta, preview = name == "ExportToPackageDelta", "Preview" in name
-        count = body.get("count", body.get("exportPreviewCount", 0)) if preview else None
+        count = _count(body) if preview else None
         asked = Asked(
             name,
             _text(body, "definitionGroupId"),
@@ -82,7 +82,7 @@ class Actions:
             _flag(body, "reExecute"),
             _text(body, "legalEntityId"),
             tuple(filter(None, _text(body, "entityList", needed=delta).split(","))),
-            None if count is None else int(count),
+            count,
         )
         blank = self._faults.get("no_id")
         if blank is None or blank.options.get("started", False):
@@ -128,7 +128,7 @@ class Actions:
             return ""
         if execution.is_empty() and self._switches.empty_delta == "no_url":
             return ""
-        link = self._blobs.link(execution.build.path, execution.ended, self._switches.link_minutes)
+        link = self._blobs.link(execution.build.path, execution.ended, self._switches)
         bad = self._faults.get("bad_url")
         return link if bad is None else _bad_url(link, bad)
 
@@ -225,8 +225,16 @@ def _text(body: dict[str, Json], name: str, needed: bool = True) -> str:
     return value
 
 
+def _count(body: dict[str, Json]) -> int:
+    """How many rows a preview is cut off at; two names are documented for it. 0 does not cut."""
+    value = body.get("count", body.get("exportPreviewCount", 0))
+    if type(value) is not int or value < 0:
+        raise RefusedError(mistakes.BAD_MODEL)
+    return value
+
+
 def _flag(body: dict[str, Json], name: str) -> bool:
-    value = body.get(name, False)
+    value = body.get(name)
     if not isinstance(value, bool):
         raise RefusedError(mistakes.BAD_MODEL)
     return value

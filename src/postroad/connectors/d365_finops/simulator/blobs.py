@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote, urlencode
 
 from postroad.connectors.d365_finops.simulator import outages
 from postroad.connectors.d365_finops.simulator.mistakes import RefusedError
+from postroad.connectors.d365_finops.simulator.switches import DAY, Switches
 from postroad.sdk.simulator import Answer, Clock, FaultTable, Request, Simulator
 
 PIECE = 1 << 20
@@ -32,6 +33,7 @@ class Blob:
     size: int
     etag: str
     created: float
+    until: float  # when it is deleted
 
 
 class BlobStore(Simulator):
@@ -43,26 +45,24 @@ class BlobStore(Simulator):
         self._secret = secrets.token_bytes(32)
         self._blobs: dict[str, Blob] = {}
 
-    def link(self, path: Path, created: float, minutes: float) -> str:
+    def link(self, path: Path, created: float, switches: Switches) -> str:
         """A new link to a package, under a new name."""
         name = "{" + str(uuid.uuid4()).upper() + "}"
         size = path.stat().st_size if path.exists() else 0
         tag = hashlib.sha256(f"{path.name} {size}".encode()).hexdigest()[:15].upper()
-        self._blobs[name] = Blob(path, size, f'"0x8{tag}"', created)
+        self._blobs[name] = Blob(path, size, f'"0x8{tag}"', created, created + switches.package_days * DAY)
         now = self.clock.now()
         signed = {"sv": "2014-02-14", "sr": "b"}
-        signed |= {"st": _time(now), "se": _time(now + minutes * 60), "sp": "r"}
+        signed |= {"st": _time(now), "se": _time(now + switches.link_minutes * 60), "sp": "r"}
         place = f"/{ACCOUNT}/{CONTAINER}/{name}"
         signed["sig"] = self._signature(place, signed)
         return f"{self.base_url}{quote(place)}?{urlencode(signed)}"
 
-    def drop(self, path: Path | None = None, before: float | None = None) -> int:
-        """Delete a package under all its names, or all that are older than that; how many names."""
-        gone = [
-            name
-            for name, blob in self._blobs.items()
-            if blob.path == path or (before is not None and blob.created < before)
-        ]
+    def drop(self, path: Path | None = None) -> int:
+        """Delete a package under all its names, or all that are too old; how many names."""
+        now = self.clock.now()
+        every = list(self._blobs.items())
+        gone = [name for name, blob in every if (blob.until <= now if path is None else blob.path == path)]
         for name in gone:
             self._blobs.pop(name).path.unlink(missing_ok=True)
         return len(gone)
@@ -92,14 +92,14 @@ class BlobStore(Simulator):
         if refused is not None:
             return refused
         blob = self._blobs.get(place.rpartition("/")[2])
-        if blob is None or "blob_gone" in kinds or not blob.path.exists():
+        if blob is None or "blob_gone" in kinds or blob.until <= self.clock.now() or not blob.path.exists():
             return self._error(404, "BlobNotFound", "The specified blob does not exist.")
         wanted = request.headers.get("if-match")
         if wanted not in {None, "*", blob.etag}:
             return self._error(
                 412, "ConditionNotMet", "The condition specified using HTTP conditional header(s) is not met."
             )
-        asked = None if "ignore_range" in kinds else request.headers.get("range")
+        asked = None if "ignore_range" in kinds else request.headers.get("x-ms-range", request.headers.get("range"))
         return self._content(blob, asked, request)
 
     def _refused(self, place: str, query: dict[str, str], expired: bool) -> Answer | None:

@@ -10,7 +10,7 @@ from postroad.connectors.d365_finops.simulator import DEMO_CLIENT_ID, DEMO_CLIEN
 from postroad.connectors.d365_finops.simulator.environment import COMPANIES, SIZES
 from postroad.connectors.d365_finops.simulator.server import DEMO_PROJECT, FinopsSimulator
 
-DEFAULT_PORT = 8766
+DEFAULT_PORT = 8767
 OPTIONS = {
     "vendors": "VendorsV2",
     "customers": "CustomersV3",

@@ -14,7 +14,7 @@ from postroad.connectors.d365_finops.simulator.actions import Actions
 from postroad.connectors.d365_finops.simulator.blobs import BlobStore
 from postroad.connectors.d365_finops.simulator.entities import Entity, catalogue
 from postroad.connectors.d365_finops.simulator.environment import Environment
-from postroad.connectors.d365_finops.simulator.executions import DAY, Executions
+from postroad.connectors.d365_finops.simulator.executions import Executions
 from postroad.connectors.d365_finops.simulator.exports import Exporter
 from postroad.connectors.d365_finops.simulator.formats import BUILT_IN
 from postroad.connectors.d365_finops.simulator.limits import Gate
@@ -86,7 +86,7 @@ class Endpoint(Simulator):
             execution.build.done.wait(PATIENCE)
         with self._lock:
             self.executions.settle(now, self.switches, self.projects)
-            self.blobs.drop(before=now - self.switches.package_days * DAY)
+            self.blobs.drop()
 
     def _admitted(self, request: Request, struck: Sequence[Fault]) -> Answer:
         """The answer of faults, tokens and limits, or that of the environment. A place inside is held until it left."""

@@ -13,13 +13,12 @@ from typing import Literal, get_args
 from postroad.connectors.d365_finops.simulator.entities import Entity
 from postroad.connectors.d365_finops.simulator.packages import Build
 from postroad.connectors.d365_finops.simulator.projects import Position, Projects
-from postroad.connectors.d365_finops.simulator.switches import Switches
+from postroad.connectors.d365_finops.simulator.switches import DAY, Switches
 
 Status = Literal["Unknown", "NotRun", "Executing", "Succeeded", "PartiallySucceeded", "Failed", "Canceled"]
 STATUSES: tuple[str, ...] = get_args(Status)
 GOOD = frozenset({"Succeeded", "PartiallySucceeded"})
 FINAL = GOOD | {"Failed", "Canceled"}
-DAY = 86_400.0
 
 
 @dataclass

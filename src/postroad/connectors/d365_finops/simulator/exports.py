@@ -12,12 +12,12 @@ from typing import Any
 from postroad.connectors.d365_finops.simulator import packages
 from postroad.connectors.d365_finops.simulator.entities import Entity
 from postroad.connectors.d365_finops.simulator.environment import Environment
-from postroad.connectors.d365_finops.simulator.executions import DAY, Execution, Executions, Job
+from postroad.connectors.d365_finops.simulator.executions import Execution, Executions, Job
 from postroad.connectors.d365_finops.simulator.files import EntityFile, Part, drifted
 from postroad.connectors.d365_finops.simulator.formats import SourceFormat
 from postroad.connectors.d365_finops.simulator.mistakes import RefusedError, action_failed
 from postroad.connectors.d365_finops.simulator.projects import Line, Position, Project, Projects
-from postroad.connectors.d365_finops.simulator.switches import Switches
+from postroad.connectors.d365_finops.simulator.switches import DAY, Switches
 from postroad.connectors.d365_finops.simulator.wounds import wound
 from postroad.sdk.simulator import Fault
 
@@ -104,8 +104,7 @@ class Exporter:
         plan = packages.Plan(project.name, tuple(planned), switches, now)
         for fault in faults:
             if fault.kind == "package":
-                options = fault.options
-                plan = replace(plan, hostile=options["variant"], bomb_bytes=options.get("bytes", packages.BOMB_BYTES))
+                plan = _hostile(plan, fault.options)
         execution_id = asked.execution_id or str(uuid.uuid4()).upper()
         build = packages.start(plan, self.folder / f"{uuid.uuid4()}.zip", self.stopping)
         execution = Execution(
@@ -168,6 +167,11 @@ def _faulty(planned: packages.Planned, faults: Sequence[Fault]) -> packages.Plan
         elif fault.kind == "outcome" and file.entity.label in _failed(fault):
             kept = options.get("file", "partial")
     return replace(planned, file=file, kept=kept)
+
+
+def _hostile(plan: packages.Plan, options: dict[str, Any]) -> packages.Plan:
+    size, entries = options.get("bytes", plan.bomb_bytes), options.get("entries", plan.entries)
+    return replace(plan, hostile=options["variant"], bomb_bytes=int(size), entries=int(entries))
 
 
 _NO_DRIFT: dict[str, Any] = {"add": [], "drop": [], "rename": {}, "rotate": 0}

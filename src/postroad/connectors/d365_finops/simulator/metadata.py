@@ -13,6 +13,7 @@ from postroad.connectors.d365_finops.simulator.actions import EXPORTS
 from postroad.connectors.d365_finops.simulator.entities import Entity, Field, catalogue, label_of
 from postroad.connectors.d365_finops.simulator.filters import NAMESPACE, invalid
 from postroad.connectors.d365_finops.simulator.mistakes import RefusedError
+from postroad.connectors.d365_finops.simulator.odata import rows_asked
 from postroad.sdk.simulator import Answer, Request, json_answer
 
 EDM = {"s": "Edm.String", "m": "Edm.String", "d": "Edm.DateTimeOffset", "t": "Edm.DateTimeOffset", "n": "Edm.Decimal"}
@@ -116,8 +117,7 @@ def _cut(rows: list[dict[str, Any]], request: Request) -> list[dict[str, Any]]:
     unknown = [name for name in request.query if name.startswith("$") and name not in {"$top", "$skip"}]
     if unknown:
         raise invalid(f"The query option '{unknown[0]}' is not supported.")
-    first = int(request.query.get("$skip", "0"))
-    return rows[first:][: int(request.query.get("$top", len(rows)))]
+    return rows[rows_asked(request.query, "$skip") or 0 :][: rows_asked(request.query, "$top")]
 
 
 def _data_entities() -> Iterable[dict[str, Any]]:

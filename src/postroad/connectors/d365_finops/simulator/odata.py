@@ -62,15 +62,6 @@ class Read:
         """Whether all companies are asked for."""
         return self.options.get("cross-company", "").lower() == "true"
 
-    def number(self, name: str) -> int | None:
-        """An option that is a number of rows."""
-        text = self.options.get(name)
-        if text is None:
-            return None
-        if not text.isdecimal():
-            raise invalid(f"Incorrect format for {name} argument '{text}'.")
-        return int(text)
-
     def selected(self) -> list[Field]:
         """The properties to show."""
         names = [name.strip() for name in self.options.get("$select", "*").split(",")]
@@ -89,6 +80,16 @@ class Read:
             if way.strip() not in {"", "asc", "desc"}:
                 raise invalid(f"Syntax error in '{part}'.")
             yield property_of(self.entity, name), way.strip() == "desc"
+
+
+def rows_asked(options: Mapping[str, str], name: str) -> int | None:
+    """An option that is a number of rows; RefusedError if it is none."""
+    text = options.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise invalid(f"Incorrect format for {name} argument '{text}'.")
+    return int(text)
 
 
 def nothing(path: str) -> RefusedError:
@@ -162,7 +163,7 @@ class Reader:
         """The last row of the page before, how many rows to skip, and how many are wanted in all."""
         token = self._read.options.get("$skiptoken")
         if token is None:
-            return None, self._read.number("$skip") or 0, self._read.number("$top")
+            return None, rows_asked(self._read.options, "$skip") or 0, rows_asked(self._read.options, "$top")
         try:
             held = json.loads(base64.urlsafe_b64decode(token))
             return held["after"] and (held["after"][0], held["after"][1]), held["skip"], held["top"]

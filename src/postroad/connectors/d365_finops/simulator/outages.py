@@ -1,35 +1,12 @@
-"""The faults that concern a whole answer, and the kinds of all (docs/simulator-d365-finops.md lists them)."""
+"""The faults that concern a whole answer (`kinds.py` has the kinds of all)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from postroad.connectors.d365_finops.simulator import mistakes
 from postroad.sdk.simulator import Answer, Fault
-
-STATUS, URL, ERRORS = "GetExecutionSummaryStatus", "GetExportedPackageUrl", "GetExecutionErrors"
-
-ROOTS: Mapping[str, str | None] = {
-    # of a start of an export
-    **dict.fromkeys(
-        ("no_id", "never_created", "hang", "slow", "outcome", "package", "drift", "rows", "keep_position"), "export"
-    ),
-    # of a question about an execution
-    "not_found": STATUS,
-    "status_value": STATUS,
-    "empty_url": URL,
-    "bad_url": URL,
-    "errors_text": ERRORS,
-    # of a download
-    **dict.fromkeys(("sas_expired", "blob_gone", "ignore_range", "truncated", "corrupt"), "blob"),
-    # of a page of OData
-    **dict.fromkeys(("repeat_page", "bad_value"), "data"),
-    # of any request
-    **dict.fromkeys(("throttle", "status", "unauthorised", "redirect", "error", "html"), None),
-    **dict.fromkeys(("latency", "timeout", "drop", "malformed", "script"), None),
-}
-"""Every kind, and the root of the requests that it strikes unless another is ordered."""
 
 HTML = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body><h1>Sign in to your account</h1></body></html>"
 SIGN_IN = "https://login.microsoftonline.com/common/oauth2/authorize?client_id=00000015-0000-0000-c000-000000000000"

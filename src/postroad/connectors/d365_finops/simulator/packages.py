@@ -23,7 +23,9 @@ from postroad.connectors.d365_finops.simulator.switches import Switches
 from postroad.connectors.d365_finops.simulator.texts import FileText
 
 Hostile = Literal["traversal", "absolute", "drive", "symlink", "many", "bomb", "twice", "folder", "encrypted", "nested"]
+Kept = Literal["whole", "partial", "absent"]
 HOSTILE: tuple[Hostile, ...] = get_args(Hostile)
+KEPT: tuple[Kept, ...] = get_args(Kept)
 
 MANY = 100_001
 BOMB_BYTES = 1 << 28
@@ -36,7 +38,7 @@ class Planned:
 
     file: EntityFile
     refresh: str
-    kept: Literal["whole", "partial", "absent"] = "whole"
+    kept: Kept = "whole"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Plan:
     moment: float
     hostile: Hostile | None = None
     bomb_bytes: int = BOMB_BYTES
+    entries: int = MANY
 
 
 @dataclass
@@ -173,7 +176,7 @@ def _add_hostile(archive: zipfile.ZipFile, plan: Plan, hostile: Hostile) -> None
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, b"/etc/passwd")
     elif hostile == "many":
-        for number in range(MANY):
+        for number in range(plan.entries):
             archive.writestr(_info(plan, f"{number}.csv"), b"")
     elif hostile == "bomb":
         with archive.open(_info(plan, "Bomb.csv"), "w", force_zip64=True) as entry:

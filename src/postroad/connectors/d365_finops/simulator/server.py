@@ -12,13 +12,12 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from postroad.connectors.d365_finops.simulator import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_TENANT, outages
+from postroad.connectors.d365_finops.simulator import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_TENANT, kinds
 from postroad.connectors.d365_finops.simulator.endpoint import Endpoint
 from postroad.connectors.d365_finops.simulator.entities import Entity, catalogue
 from postroad.connectors.d365_finops.simulator.environment import COMPANIES, Environment
 from postroad.connectors.d365_finops.simulator.executions import STATUSES, Execution
 from postroad.connectors.d365_finops.simulator.formats import SourceFormat
-from postroad.connectors.d365_finops.simulator.packages import HOSTILE
 from postroad.connectors.d365_finops.simulator.projects import FULL, Position
 from postroad.connectors.d365_finops.simulator.rows import Key
 from postroad.connectors.d365_finops.simulator.sign_in import Directory
@@ -243,11 +242,12 @@ class FinopsSimulator(Endpoint):
 
     def fault(self, kind: str, count: int | None = 1, skip: int = 0, root: str | None = None, **options: Any) -> int:
         """Order a fault (docs/simulator-d365-finops.md lists the kinds); its number."""
-        if kind not in outages.ROOTS:
-            raise ValueError(f"no fault '{kind}'; there are: {', '.join(outages.ROOTS)}")
-        self._check_options(kind, options)
-        root = root or outages.ROOTS[kind]
-        return self.faults.add(Fault(kind, None if count is None else int(count), int(skip), root, options))
+        found, checked = kinds.checked(kind, options)
+        if kind == "script" and options["call"] not in self.controls:
+            raise ValueError(f"no control '{options['call']}'; there are: {', '.join(self.controls)}")
+        return self.faults.add(
+            Fault(kind, None if count is None else int(count), int(skip), root or found.root, checked)
+        )
 
     def clear_faults(self, number: int | None = None) -> None:
         """Lift one fault, or all."""
@@ -306,19 +306,6 @@ class FinopsSimulator(Endpoint):
             for row in zip(*columns, strict=True):
                 pairs = (f'"{field.name}":{text}' for field, text in zip(entity.properties, row, strict=True))
                 yield "{" + ",".join(pairs) + "}"
-
-    def _check_options(self, kind: str, options: dict[str, Any]) -> None:
-        """Refuse a fault that could not strike; names of entities become labels."""
-        if "failed" in options:
-            options["failed"] = [catalogue().find(name).label for name in options["failed"]]
-        if "entity" in options and kind in {"rows", "drift"}:
-            options["entity"] = catalogue().find(options["entity"]).label
-        if kind == "script" and options.get("call") not in self.controls:
-            raise ValueError("a script needs `call`, the name of a control call")
-        if kind == "package" and options.get("variant") not in HOSTILE:
-            raise ValueError(f"a package fault needs `variant`: {', '.join(HOSTILE)}")
-        if kind == "rows" and "wound" not in options:
-            raise ValueError("a rows fault needs `wound`")
 
     # ---- the control API where it differs from the methods ----
 

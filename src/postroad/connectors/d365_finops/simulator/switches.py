@@ -15,6 +15,8 @@ from postroad.connectors.d365_finops.simulator.excelfile import ExcelValues
 from postroad.connectors.d365_finops.simulator.manifests import Encoding
 from postroad.connectors.d365_finops.simulator.texts import Dates, Decimals, Enums
 
+DAY = 86_400.0
+
 
 @dataclass(frozen=True)
 class Switches:
