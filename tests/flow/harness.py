@@ -25,12 +25,14 @@ from postroad.connectors.xledger.simulator import XledgerSimulator
 from postroad.engine.heart import Heart
 from postroad.lake import Dataset
 from postroad.lake.delta import DeltaLog
-from postroad.project import Allowance, Connection, Project, Sync
+from postroad.project import Allowance, Connection, Project, StorageAccount, Sync
 from postroad.project.model import DATABASE
 from postroad.records import Check, Feed, Payload, Rows, Want
 from postroad.sdk.connector import Source
 from postroad.sdk.secrets import Secret
 from postroad.telemetry import Point, Stage
+from tests import azurite
+from tests.azurite import Container
 
 LEASES_ARE_OVER = 61.0
 NAME = "xledger.timesheets"
@@ -103,9 +105,11 @@ class World:
         database: str = DATABASE,
         now: float = START,
         settings: dict[str, Any] | None = None,
+        container: Container | None = None,
         **switches: Any,
     ) -> None:
         self.folder = folder
+        self.container = container
         self.now = now
         self.frozen = False
         self.kills = 0
@@ -135,7 +139,14 @@ class World:
             connections={"xledger": Connection("xledger", "xledger", settings)},
             syncs=(Sync("xledger", ("timesheets",), self._max_deletes),),
             database=self._database,
+            **self._lake(),
         )
+
+    def _lake(self) -> dict[str, Any]:
+        if self.container is None:
+            return {}
+        storage = StorageAccount(azurite.ACCOUNT, Secret.literal(azurite.KEY), endpoint=self.container.endpoint)
+        return {"lake": f"{self.container.url}/lake", "storage": storage}
 
     def configure(self, **settings: Any) -> None:
         """Change settings of the connection, as a person edits postroad.yaml."""
@@ -230,7 +241,10 @@ class World:
 
     @property
     def lake(self) -> Path:
-        """The lake's folder."""
+        """The lake's folder; of one on an object store a copy as it is now."""
+        if self.container is not None:
+            return self.container.mirror(self.folder / "container") / "lake"
+        assert self.project.lake_folder is not None
         return self.project.lake_folder
 
     @property

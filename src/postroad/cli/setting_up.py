@@ -66,12 +66,16 @@ def simulate(
     connector: Annotated[str, typer.Argument(help="The connector whose remote system is simulated.")],
 ) -> None:
     """Run the simulator of a connector; `postroad simulate NAME --help` shows its options."""
-    from postroad.sdk.registry import load_simulator
+    from postroad.errors import ConfigError
+    from postroad.sdk.registry import load_connector
 
     if connector in ("--help", "-h"):
         print(context.get_help())
         return
-    load_simulator(connector)(context.args)
+    found = load_connector(connector)
+    if found.simulator is None:
+        raise ConfigError(f"connector '{connector}' has no simulator")
+    found.simulator(context.args)
 
 
 def demo(

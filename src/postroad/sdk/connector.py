@@ -19,12 +19,12 @@ from postroad.records import Check, Feed, Payload, Rows, Want
 class Budget(Protocol):
     """The calls that one tenant allows, shared by everybody who calls it."""
 
-    def take(self, name: str, per: float, most: int, patience: float) -> tuple[float, int]:
-        """Take one of at most `most` calls in any `per` seconds: the seconds to wait before it, and a count.
+    def take(self, name: str, per: float, most: int) -> float:
+        """Take one of at most `most` calls in any `per` seconds; the seconds to wait before making it."""
+        ...
 
-        The count is of the calls in its calendar month (UTC), this one included. A call that would have to wait for
-        longer than `patience` is neither taken nor counted, and its count is 0.
-        """
+    def count(self, name: str, month: str) -> int:
+        """Count one call in that calendar month (`2026-11`); how many there are now."""
         ...
 
 

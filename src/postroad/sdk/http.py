@@ -24,7 +24,7 @@ from postroad.errors import (
     ThrottledError,
     TransientError,
 )
-from postroad.sdk.budget import MemoryBudget, refuse_beyond
+from postroad.sdk.budget import MemoryBudget, count_call
 from postroad.sdk.connector import Budget, Tools
 
 MASK = "***"
@@ -166,12 +166,12 @@ class HttpClient:
     def _spend(self) -> None:
         """Take the call from the budget, however long ago it was decided on."""
         limits = self._limits
-        wait, calls = self._budget.take(limits.budget, limits.per, limits.calls, limits.longest_sleep)
+        wait = self._budget.take(limits.budget, limits.per, limits.calls)
         if wait > limits.longest_sleep:
             raise ThrottledError(f"our own limit of {limits.calls} calls in {limits.per:g} s asks for a pause", wait)
         if wait > 0:
             self._sleep(wait)
-        refuse_beyond(limits.calls_per_month, calls, self._clock())
+        count_call(self._budget, limits.budget, self._clock(), limits.calls_per_month)
 
     def _exchange(self, question: _Question) -> Answer:
         assert self._credentials is not None
