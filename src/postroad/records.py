@@ -135,11 +135,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Check:
-    """One named step of a connection check."""
+    """One named step of a connection check; `entity` is the one that it is about, if it is about one."""
 
     step: str
     ok: bool
     sentence: str = ""
+    entity: str = ""
 
 
 def key_text(values: Iterable[object]) -> str:

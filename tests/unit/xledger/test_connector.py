@@ -91,7 +91,8 @@ def test_a_check_names_each_step() -> None:
         "connect",
         "sign in",
         "read the tenant",
-        "read one of the timesheets",
+        "read the timesheets",
+        "read the projects",
     ]
     assert all(check.ok for check in found)
     assert "77" in found[3].sentence

@@ -41,6 +41,10 @@ class XledgerSettings(BaseModel):
     tenant_check: bool = Field(
         default=True, description="Ask whose token it is, and refresh fully when that is somebody else."
     )
+    new_token: Literal["refresh", "keep"] = Field(
+        default="refresh",
+        description="What a new API token means: other data, so all is refreshed and compared; or the same as before.",
+    )
     ids_per_query: int = Field(
         default=500, ge=1, le=10_000, description="Ids per call when rows must be looked up one by one."
     )
