@@ -35,7 +35,7 @@ def simulator() -> Iterator[XledgerSimulator]:
 
 def source_of(simulator: XledgerSimulator, **settings: Any) -> XledgerSource:
     made = XledgerSettings(**{"url": simulator.url, "token": simulator.token, "burst": 10_000, **settings})
-    OPENED.append(XledgerSource(made, Tools(MemoryBudget(), time.time, lambda _seconds: None), entities=(TIMESHEETS,)))
+    OPENED.append(XledgerSource(made, Tools(MemoryBudget(), time.time, lambda _seconds: None)))
     return OPENED[-1]
 
 

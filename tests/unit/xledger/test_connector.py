@@ -25,7 +25,8 @@ URL = "https://demo.xledger.net/graphql"
 
 def test_the_connector_is_found_and_names_its_entities() -> None:
     assert load_connector(connector.name) is connector
-    assert connector.entities(None) == tuple(each.name for each in EIGHT)
+    known = connector.entities(XledgerSettings.model_validate({"url": URL, "token": TOKEN}))
+    assert known == tuple(each.name for each in EIGHT)
     assert callable(connector.simulator)
 
 
