@@ -148,6 +148,11 @@ def key_text(values: Iterable[object]) -> str:
     return json.dumps(list(values), ensure_ascii=False, separators=(",", ":"), default=str)
 
 
+def key_values(key: Iterable[Json], fields: Iterable[pa.Field]) -> tuple[Any, ...]:
+    """A key that was kept as JSON, each field as a value of its column's type: `"2026-03-01"` is a date again."""
+    return tuple(pa.scalar(value).cast(field.type).as_py() for value, field in zip(key, fields, strict=True))
+
+
 def key_texts(records: pa.RecordBatch | pa.Table, key: Sequence[str]) -> list[str]:
     """The canonical key text of each row. Loops over rows: for the few rows that are reported, not for all."""
     columns = [records.column(name).to_pylist() for name in key]
