@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from postroad.project.model import AZURE, Project
-from postroad.project.nodes import Node
+from postroad.project.model import LAKE as DEFAULT_LAKE
+from postroad.project.nodes import Node, Notes
 from postroad.project.variables import Filler
 from postroad.telemetry import Watcher, unwatched
 
@@ -27,10 +28,21 @@ def spelt_out(root: Node) -> Node:
     return replace(root, value={**root.value, LAKE: replace(lake, value={"url": lake})})
 
 
+def require_own_books(base: Node, overlay: Node, notes: Notes) -> None:
+    """Note an environment with a lake of its own and no database: the books of one lake are not those of another."""
+    mine, before = _url(overlay), _url(base)
+    if mine is None or mine.value == (before.value if before is not None else DEFAULT_LAKE):
+        return
+    database = base.child("database")
+    per_machine = database is not None and "$" in str(database.value)
+    if overlay.child("database") is None and not per_machine:
+        sentence = "this environment has a lake of its own and shares the database of postroad.yaml"
+        notes.mistake(mine.spot, "shared-database", sentence, "write database: … beside it")
+
+
 def completed(root: Node, filler: Filler) -> Node:
     """The filled root with the account and credentials of its lake, which may come from the environment."""
-    lake = root.child(LAKE)
-    url = lake.child("url") if lake else None
+    lake, url = root.child(LAKE), _url(root)
     if lake is None or url is None or not isinstance(url.value, str):
         return root
     given = dict(lake.value)
@@ -64,6 +76,11 @@ def open_store(project: Project, watcher: Watcher = unwatched) -> ObjectStore:
 
     assert project.storage is not None
     return ObjectStore(project.lake, project.storage.options, watcher)
+
+
+def _url(root: Node) -> Node | None:
+    lake = root.child(LAKE)
+    return lake.child("url") if lake else None
 
 
 def _absent(lake: Node, name: str) -> bool:

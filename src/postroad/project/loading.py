@@ -11,7 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from postroad.errors import ConfigError
-from postroad.project.lakes import completed, spelt_out
+from postroad.project.lakes import completed, require_own_books, spelt_out
 from postroad.project.model import Connection, Project, Reload, Sync
 from postroad.project.nodes import Node, Notes, Spot, merge
 from postroad.project.problems import near, note_errors, one_of, secret_paths
@@ -83,7 +83,10 @@ class _Loader:
         if base is None:
             return None
         base = spelt_out(base)
-        return completed(self.filler.fill(merge(base, spelt_out(overlay)) if overlay else base), self.filler)
+        if overlay is not None:
+            overlay = spelt_out(overlay)
+            require_own_books(base, overlay, self.notes)
+        return completed(self.filler.fill(merge(base, overlay) if overlay else base), self.filler)
 
     def read(self, name: str) -> Node | None:
         try:

@@ -75,7 +75,7 @@ def test_max_deletes_is_rows_or_a_percentage(write: Write, text: str, most: int)
 
 
 def test_an_environment_overlays_the_project_key_by_key(write: Write) -> None:
-    overlay = "protected: true\nlake: ./prod\nconnections:\n  erp: {url: https://prod, companies: [no01]}\n"
+    overlay = "protected: true\nlake: ./prod\ndatabase: sqlite:///prod.db\nconnections:\n  erp: {url: https://prod, companies: [no01]}\n"
     folder = write({"postroad.yaml": ROOT, "environments/prod.yaml": overlay})
     project = load_project(folder, "prod")
     settings = project.settings("erp")
@@ -85,6 +85,7 @@ def test_an_environment_overlays_the_project_key_by_key(write: Write) -> None:
 
 
 AZURE = "project: acme\nlake: {url: az://xledger-dev/lake, account: acme, key: secret://STORAGE_KEY}\n"
+OWN_BOOKS = "database: sqlite:///own.db\n"
 
 
 def test_a_lake_on_azure_names_its_account_and_who_we_are_there(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,14 +127,15 @@ def test_the_account_and_its_key_may_come_from_the_environment(write: Write, mon
 
 
 def test_an_environment_has_a_container_of_its_own(write: Write) -> None:
-    folder = write({"postroad.yaml": AZURE, "environments/prod.yaml": "lake: az://xledger-prod/lake\n"})
+    folder = write({"postroad.yaml": AZURE, "environments/prod.yaml": "lake: az://xledger-prod/lake\n" + OWN_BOOKS})
     dev, prod = load_project(folder), load_project(folder, "prod")
     assert (dev.lake, prod.lake) == ("az://xledger-dev/lake", "az://xledger-prod/lake")
     assert dev.storage == prod.storage
 
 
 def test_an_environment_with_a_folder_needs_no_account(write: Write) -> None:
-    project = load_project(write({"postroad.yaml": AZURE, "environments/laptop.yaml": "lake: ./lake\n"}), "laptop")
+    folder = write({"postroad.yaml": AZURE, "environments/laptop.yaml": "lake: ./lake\n" + OWN_BOOKS})
+    project = load_project(folder, "laptop")
     assert (project.lake, project.storage, project.secrets) == ("./lake", None, ())
 
 
@@ -149,7 +151,7 @@ def test_a_project_built_in_python_names_the_account_of_its_lake(tmp_path: Path)
 
 def test_a_variable_that_the_overlay_replaces_need_not_be_set(write: Write) -> None:
     root = "project: acme\nlake: $UNSET\n"
-    folder = write({"postroad.yaml": root, "environments/dev.yaml": "lake: ./dev\n"})
+    folder = write({"postroad.yaml": root, "environments/dev.yaml": "lake: ./dev\n" + OWN_BOOKS})
     assert load_project(folder, "dev").lake == "./dev"
 
 

@@ -178,6 +178,25 @@ def test_a_mistake_of_an_overlay_names_its_file(write: Write) -> None:
     ]
 
 
+@pytest.mark.parametrize(("root", "wrong"), [
+    ("lake: ./dev\n", True),
+    ("", True),
+    ("database: postgresql://h/p\n", True),
+    ("database: $BOOKS\n", False),
+    ("lake: {url: ./prod}\n", False),
+])  # fmt: skip
+def test_an_environment_with_a_lake_of_its_own_needs_a_database_of_its_own(
+    write: Write, monkeypatch: pytest.MonkeyPatch, root: str, wrong: bool
+) -> None:
+    monkeypatch.setenv("BOOKS", "sqlite:///b.db")
+    folder = write({"postroad.yaml": f"project: acme\n{root}", "environments/prod.yaml": "lake: ./prod\n"})
+    if not wrong:
+        assert load_project(folder, "prod").lake == "./prod"
+        return
+    (found,) = mistakes(folder, "prod")
+    assert (found.file, found.code, found.line, found.column) == ("environments/prod.yaml", "shared-database", 1, 7)
+
+
 def test_an_unknown_environment_lists_the_others(write: Write) -> None:
     folder = write({"postroad.yaml": HEAD, "environments/prod.yaml": ""})
     (found,) = mistakes(folder, "prd")
