@@ -30,11 +30,17 @@ class Container:
     name: str
     sas: str
     etags: dict[str, str] = field(default_factory=dict)
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(trust_env=False, verify=False, timeout=30))
 
     @property
     def url(self) -> str:
         """As postroad.yaml names it."""
         return f"az://{self.name}"
+
+    def options(self) -> dict[str, str]:
+        """As delta-rs and obstore know it."""
+        at = {"azure_storage_endpoint": self.endpoint, "allow_http": "true"}
+        return {"account_name": ACCOUNT, "account_key": KEY, **at}
 
     def blobs(self) -> dict[str, str]:
         """The names of all blobs with their ETags."""
@@ -78,7 +84,7 @@ class Container:
         self, method: str, path: str, data: bytes = b"", headers: dict[str, str] | None = None, **query: str
     ) -> httpx.Response:
         address = f"{self.endpoint}/{self.name}{path}?{self.sas}&{urlencode(query)}"
-        answer = httpx.request(method, address, content=data, headers=headers)
+        answer = self.client.request(method, address, content=data, headers=headers)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer
 
@@ -102,6 +108,7 @@ def container(endpoint: str) -> Iterator[Container]:
         yield made
     finally:
         made._call("DELETE", "", restype="container")
+        made.client.close()
 
 
 def signed(container: str, permissions: str, hours: float) -> str:

@@ -111,12 +111,12 @@ class DeltaLog:
         if handle is None:
             return
         check()
-        properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(FENCE, self.expected or 0)])
+        mark, properties = self._marked({FENCE: self.expected or 0})
         fields = Schema.from_arrow(pa.schema(columns)).fields
         try:
             handle.alter.add_columns(fields, commit_properties=properties, post_commithook_properties=HOOKS)
-        except DeltaError as error:
-            raise StateError(f"{self.folder} was written by somebody else: {error}") from error
+        except (DeltaError, OSError) as error:
+            self._require_landed(handle.version() + 1, mark, error)
         self._seal_log()
         self._disk.watcher(Point.COLUMNS_ADDED)
 
@@ -163,13 +163,7 @@ class DeltaLog:
 
         `check` is called right before it (the lease). Raises StateError if somebody else wrote since our lease began.
         """
-        values = {FENCE: version, **(positions or {})}
-        mark = secrets.token_hex(8)
-        properties = CommitProperties(
-            max_commit_retries=0,
-            app_transactions=[Transaction(name, value) for name, value in values.items()],
-            custom_metadata={"mark": mark},
-        )
+        mark, properties = self._marked({FENCE: version, **(positions or {})})
         actions: list[AddAction | RemoveAction] = [*map(self._add, adds), *map(_remove, removes)]
         handle = self._handle()
         self._require_expected(handle, version)
@@ -245,6 +239,12 @@ class DeltaLog:
     def _open(self, version: int | None = None) -> DeltaTable:
         return DeltaTable(self._disk.url(self.folder), version, self._disk.options)
 
+    def _marked(self, positions: Mapping[str, int]) -> tuple[str, CommitProperties]:
+        """A mark by which a commit is known again, and what the commit carries."""
+        mark = secrets.token_hex(8)
+        actions = [Transaction(name, value) for name, value in positions.items()]
+        return mark, CommitProperties({"mark": mark}, max_commit_retries=0, app_transactions=actions)
+
     def _require_expected(self, handle: DeltaTable | None, version: int) -> None:
         with self._disk.named_errors():
             found = None if handle is None else handle.transaction_version(FENCE)
@@ -264,7 +264,8 @@ class DeltaLog:
             with self._disk.named_errors():
                 raise error from None
         if mark.encode() not in entry:
-            raise StateError(f"{self.folder} was written by somebody else: {error}") from error
+            # What delta-rs says of it is not shown: it may hold the address of the call, and a SAS token with it.
+            raise StateError(f"{self.folder} was written by somebody else while we worked") from None
 
     def _create(self, schema: pa.Schema, actions: list[Any], properties: CommitProperties) -> None:
         self._disk.make_folder(self.folder)

@@ -25,6 +25,7 @@ sync:
   - {from: erp, entities: [timesheets]}
   - {from: erp, entities: [employees], max_deletes: 2.5%}
 """
+OWN_BOOKS = "database: sqlite:///own.db\n"
 
 
 def test_the_same_project_is_read_or_built_in_python(write: Write) -> None:
@@ -75,7 +76,9 @@ def test_max_deletes_is_rows_or_a_percentage(write: Write, text: str, most: int)
 
 
 def test_an_environment_overlays_the_project_key_by_key(write: Write) -> None:
-    overlay = "protected: true\nlake: ./prod\ndatabase: sqlite:///prod.db\nconnections:\n  erp: {url: https://prod, companies: [no01]}\n"
+    overlay = (
+        f"protected: true\nlake: ./prod\n{OWN_BOOKS}connections:\n  erp: {{url: https://prod, companies: [no01]}}\n"
+    )
     folder = write({"postroad.yaml": ROOT, "environments/prod.yaml": overlay})
     project = load_project(folder, "prod")
     settings = project.settings("erp")
@@ -85,7 +88,6 @@ def test_an_environment_overlays_the_project_key_by_key(write: Write) -> None:
 
 
 AZURE = "project: acme\nlake: {url: az://xledger-dev/lake, account: acme, key: secret://STORAGE_KEY}\n"
-OWN_BOOKS = "database: sqlite:///own.db\n"
 
 
 def test_a_lake_on_azure_names_its_account_and_who_we_are_there(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
