@@ -131,7 +131,7 @@ class World:
         syncs = [Sync("xledger", self._entities, self._max_deletes)]
         if self._tables:
             tables = {name: table_settings(self.links, name, links) for name, links in self._tables.items()}
-            linked = ExcelLinkSettings(tables=_with_secrets(tables), time_zone="Europe/Stockholm", burst=100_000)
+            linked = ExcelLinkSettings(**_with_secrets(tables), time_zone="Europe/Stockholm", burst=100_000)
             connections["links"] = Connection("links", "excel_link", linked)
             syncs.append(Sync("links", tuple(tables), self._max_deletes))
         return Project(
@@ -383,10 +383,10 @@ def outcomes(report: Report | None) -> Sequence[tuple[str, str]]:
     return [] if report is None else [(outcome.feed, outcome.status) for outcome in report.outcomes]
 
 
-def _with_secrets(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _with_secrets(tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
     for settings in tables.values():
         if "link" in settings:
             settings["link"] = Secret.literal(settings["link"])
         else:
             settings["links"] = {name: Secret.literal(link) for name, link in settings["links"].items()}
-    return tables
+    return {"tables": tables}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from postroad.app import App
 from postroad.catalog.status import DatasetStatus
 from postroad.tracking.runs import FINAL
 from tests.flow.harness import Span, World
@@ -33,7 +35,7 @@ def settle(world: World, *, full_refresh: bool = False) -> None:
         statuses = world.statuses()
         parked = [status.dataset for status in statuses if status.parked is not None]
         for name in parked:
-            world.do(lambda app, name=name: app.rejections.retry(name, "guard"))
+            world.do(partial(_let_pass, name=name))
         ended = {outcome.status for outcome in report.outcomes}
         in_step = all(status.state == "in step" for status in statuses)
         if not parked and in_step and ended <= WELL and attempt + 1 >= refreshes:
@@ -41,6 +43,10 @@ def settle(world: World, *, full_refresh: bool = False) -> None:
         if not parked:
             world.wait(seconds=3700)
     raise AssertionError(f"not in step after {ATTEMPTS} clean syncs: {world.statuses()}; {world.said[-5:]}")
+
+
+def _let_pass(app: App, name: str) -> None:
+    app.rejections.retry(name, "guard")
 
 
 def assert_law(world: World) -> None:

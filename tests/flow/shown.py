@@ -42,6 +42,11 @@ class Shown:
         return f"{self.connection}.{self.entity}"
 
     @property
+    def path(self) -> str:
+        """Where its tables lie, below `tables` or `changes`."""
+        return f"{self.connection}/{self.entity}"
+
+    @property
     def table_types(self) -> dict[str, pa.DataType]:
         """Of the current state."""
         return {**self.columns, **RESERVED}
@@ -50,6 +55,10 @@ class Shown:
     def changes_types(self) -> dict[str, pa.DataType]:
         """Of the history."""
         return {**self.columns, "_op": pa.string(), **RESERVED}
+
+    def readable(self) -> dict[Key, Row]:
+        """The rows that the table must show."""
+        return {key: row for key, row in self.source().items() if row is not None}
 
     def key_of(self, row: Mapping[str, Any]) -> Key:
         """The key of a row, as a rejection writes it: days are texts."""
