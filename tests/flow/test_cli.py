@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -53,7 +52,7 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, company: XledgerSimulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+def shell(tmp_path: Path, company: XledgerSimulator, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """A new example project with small pages, and a shell in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XLEDGER_URL", company.url)
@@ -62,9 +61,7 @@ def shell(tmp_path: Path, company: XledgerSimulator, monkeypatch: pytest.MonkeyP
     typed("init", ".", "--example", "xledger")
     settings = tmp_path / "postroad.yaml"
     settings.write_text(settings.read_text() + "    page_size: 50\n")
-    handler = signal.getsignal(signal.SIGTERM)
-    yield typed
-    signal.signal(signal.SIGTERM, handler)
+    return typed
 
 
 def reached(company: XledgerSimulator) -> int:
@@ -119,7 +116,7 @@ def test_run_wait_stays_until_it_is_stopped(shell: Shell, company: XledgerSimula
     assert any("waiting until" in line for line in process.stderr)
     process.terminate()
     process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == 143
     assert shell.json("runs")[0]["status"] == "waiting"
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postroad.errors import ThrottledError
-from postroad.sdk.budget import MemoryBudget, count_call, next_slot
+from postroad.sdk.budget import MemoryBudget, next_slot, refuse_beyond
 
 
 @given(st.lists(st.floats(0, 8), max_size=60), st.integers(1, 40))
@@ -24,9 +24,9 @@ def test_no_window_holds_more_calls_than_allowed(pauses: list[float], most: int)
 
 def test_the_first_calls_wait_for_nothing() -> None:
     budget = MemoryBudget(lambda: 100.0)
-    assert [budget.take("a", 5.0, 18) for _ in range(6)] == [0.0] * 6
-    assert budget.take("a", 5.0, 18) > 0
-    assert budget.take("b", 5.0, 18) == 0.0
+    assert [budget.take("a", 5.0, 18, 60.0)[0] for _ in range(6)] == [0.0] * 6
+    assert budget.take("a", 5.0, 18, 60.0)[0] > 0
+    assert budget.take("b", 5.0, 18, 60.0)[0] == 0.0
 
 
 def test_a_clock_that_was_set_back_does_not_stop_us() -> None:
@@ -34,12 +34,21 @@ def test_a_clock_that_was_set_back_does_not_stop_us() -> None:
 
 
 def test_calls_are_counted_by_the_month_and_stop_until_the_next() -> None:
-    budget = MemoryBudget()
     now = datetime(2026, 12, 31, 23, tzinfo=UTC).timestamp()
-    count_call(budget, "a", now, 1)
+    budget = MemoryBudget(lambda: now)
+    assert [budget.take("a", 5.0, 18, 60.0)[1] for _ in range(2)] == [1, 2]
+    refuse_beyond(2, 2, now)
+    refuse_beyond(None, 2, now)
     with pytest.raises(ThrottledError) as raised:
-        count_call(budget, "a", now, 1)
+        refuse_beyond(1, 2, now)
     assert raised.value.wait == 3600
-    count_call(budget, "a", now + 3600, 1)
-    assert budget.counts["a", "2027-01"] == 1
-    count_call(budget, "a", now, None)
+    now += 3600
+    assert budget.take("a", 5.0, 18, 60.0)[1] == 1
+    assert budget.counts == {("a", "2026-12"): 2, ("a", "2027-01"): 1}
+
+
+def test_a_call_that_will_not_be_made_is_not_counted() -> None:
+    budget = MemoryBudget(lambda: 100.0)
+    waits = [budget.take("a", 50.0, 1, 10.0)[0] for _ in range(2)]
+    assert waits[1] > 10.0
+    assert budget.counts == {("a", "1970-01"): 1}

@@ -12,6 +12,9 @@ class Echo(Simulator):
     def answer(self, request: Request) -> Answer:
         if request.path == "/chunks":
             return Answer(iter([b"one,", b"", b"two"]))
+        if request.path in {"/sized", "/cut", "/short"}:
+            length = 12 if request.path == "/short" else 7
+            return Answer(iter([b"one,", b"two"]), cut=request.path == "/cut", length=length)
         request.facts["seen"] = request.body.decode()
         return json_answer({"path": request.path, "query": dict(request.query)})
 
@@ -42,6 +45,16 @@ def test_requests_are_answered_and_logged_on_one_connection() -> None:
         assert client.get("/chunks").text == "one,two"
         assert [entry["path"] for entry in echo.requests] == ["/a", "/chunks"]
         assert echo.requests[0]["seen"] == "body"
+
+
+def test_a_streamed_body_of_known_length_is_promised_and_a_broken_promise_breaks_the_connection() -> None:
+    with Echo() as echo, httpx.Client(base_url=echo.base_url) as client:
+        whole = client.get("/sized")
+        assert (whole.text, whole.headers["content-length"]) == ("one,two", "7")
+        for path in ("/cut", "/short"):
+            with pytest.raises(httpx.RemoteProtocolError):
+                client.get(path)
+        assert client.patch("/a").json()["path"] == "/a"
 
 
 def test_a_control_call_is_a_function_by_its_name() -> None:

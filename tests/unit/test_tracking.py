@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -161,15 +162,22 @@ def test_a_budget_allows_so_many_calls_in_any_window(tracking: Tracking, clock: 
     made = []
     for pause in (0, 0, 0, 0, 1, 7, 0, 0.5, 0, 0, 0, 3):
         clock.now += pause
-        clock.now += tracking.budget.take("tenant", 5.0, 3)
+        clock.now += tracking.budget.take("tenant", 5.0, 3, 60.0)[0]
         made.append(clock.now)
     for start in made:
         assert sum(start <= at < start + 4.999 for at in made) <= 3
-    assert tracking.budget.take("another", 5.0, 3) == 0
+    assert tracking.budget.take("another", 5.0, 3, 60.0)[0] == 0
 
 
-def test_calls_are_counted_by_month(tracking: Tracking) -> None:
+def test_calls_that_wait_at_the_same_time_keep_the_budget_too(tracking: Tracking) -> None:
+    """Several processes may have booked more than one window ahead."""
+    waits = [tracking.budget.take("tenant", 5.0, 2, 60.0)[0] for _ in range(8)]
+    assert waits == [0.0, 0.0, 5.0, 5.0, 10.0, 10.0, 15.0, 15.0]
+
+
+def test_calls_are_counted_by_month(tracking: Tracking, clock: Clock) -> None:
     """For the allowance of a price list."""
-    assert [tracking.budget.count("tenant", "2026-11") for _ in range(3)] == [1, 2, 3]
-    assert tracking.budget.count("tenant", "2026-12") == 1
-    assert tracking.budget.counted() == {"tenant": {"2026-11": 3, "2026-12": 1}}
+    clock.now = datetime(2026, 11, 30, 23, 59, 58, tzinfo=UTC).timestamp()
+    assert [tracking.budget.take("tenant", 5.0, 2, 60.0)[1] for _ in range(3)] == [1, 2, 1]  # the third waits till then
+    assert tracking.budget.take("tenant", 5.0, 2, 1.0) == (5.0, 0)  # too long: not taken, not counted
+    assert tracking.budget.counted() == {"tenant": {"2026-11": 2, "2026-12": 1}}

@@ -16,9 +16,11 @@ from postroad.app.rejections import Rejections
 from postroad.app.runs import Runs
 from postroad.engine.bench import Bench, Reporter
 from postroad.engine.heart import Heart
+from postroad.engine.stop import Stop
 from postroad.errors import ConfigError
 from postroad.lake import Dataset, Lake
-from postroad.project import Project, Sync, load_project, network_filesystem, open_disk
+from postroad.lake.disk import LocalDisk
+from postroad.project import Project, Sync, load_project, network_filesystem
 from postroad.records import Feed
 from postroad.sdk.connector import Source, Tools
 from postroad.sdk.registry import load_connector
@@ -43,7 +45,7 @@ class App:
     """One open project; use it as a context manager. Several may be open at once, in one process or many.
 
     `clock`, `sleep` and `watcher` are for rehearsals: a clock that jumps, a sleep that does not wait, a watcher of
-    durable points.
+    durable points. `stop` ends the work in order when it is asked.
     """
 
     def __init__(
@@ -52,25 +54,34 @@ class App:
         *,
         reporter: Reporter | None = None,
         clock: Callable[[], float] | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
         watcher: Watcher = unwatched,
+        stop: Stop | None = None,
     ) -> None:
         self.project = project
         self.reporter: Reporter = reporter or Silent()
         self._clock = clock
-        self._sleep = sleep
+        self.stop = stop or Stop()
+        self._sleep = sleep or self.stop.sleep
         _refuse_network_disk(project)
-        self.tracking = Tracking(project.database_url, __version__, clock=clock, sleep=sleep, watcher=watcher)
-        self.lake = Lake(open_disk(project, watcher))
+        self.tracking = Tracking(project.database_url, __version__, clock=clock, sleep=self._sleep, watcher=watcher)
+        self.lake = Lake(LocalDisk(project.lake_folder, watcher))
         self.heart = Heart()
         self.runs = Runs(self)
         self.datasets = Datasets(self)
         self.rejections = Rejections(self)
 
     @classmethod
-    def open(cls, folder: Path, environment: str | None = None, *, reporter: Reporter | None = None) -> App:
+    def open(
+        cls,
+        folder: Path,
+        environment: str | None = None,
+        *,
+        reporter: Reporter | None = None,
+        stop: Stop | None = None,
+    ) -> App:
         """Open the project in a folder; ConfigError with every mistake in its files."""
-        return cls(load_project(folder, environment), reporter=reporter)
+        return cls(load_project(folder, environment), reporter=reporter, stop=stop)
 
     def __enter__(self) -> Self:
         self.heart.__enter__()
@@ -98,7 +109,9 @@ class App:
         try:
             feeds = tuple(self.feeds(connection, source))
             rules = {entity: sync for sync in self._syncs(connection) for entity in sync.entities}
-            yield Bench(connection, source, feeds, self.tracking, self.lake, self.heart, self.reporter, rules)
+            yield Bench(
+                connection, source, feeds, self.tracking, self.lake, self.heart, self.reporter, self.stop, rules
+            )
         finally:
             source.close()
 

@@ -11,6 +11,7 @@ from postroad.engine.bench import Bench, Counts
 from postroad.engine.recover import require_parts
 from postroad.engine.runs import Options, Outcome, Runner
 from postroad.engine.walk import AGAIN, wanted
+from postroad.errors import StoppedError
 from postroad.records import Feed
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Report:
 
     outcomes: list[Outcome] = field(default_factory=list)
     counts: dict[str, Counts] = field(default_factory=dict)
+    stopped: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -49,11 +51,17 @@ class Runs:
         full_refresh: bool = False,
         limit: int | None = None,
         since: str | None = None,
+        parallel: int = 1,
     ) -> Report:
-        """Bring the selected datasets to the head of their sources; `since` also reads anew the rows from a day on."""
-        options = Options(full_refresh, limit, since)
+        """Bring the selected datasets to the head of their sources; `since` also reads anew the rows from a day on.
+
+        One connection after another, in each at most `parallel` entities at a time.
+        """
+        options = Options(full_refresh, limit, since, parallel)
         report = Report()
         for connection, entities in self._app.selected(select).items():
+            if report.stopped:
+                break
             self._work(report, connection, options, partial(Runner.run, entities=entities))
         return report
 
@@ -104,6 +112,8 @@ class Runs:
             runner = Runner(bench, options)
             try:
                 work(runner)
+            except StoppedError:
+                report.stopped = True
             finally:
                 report.outcomes += runner.outcomes
                 report.counts |= {f"{connection}.{entity}": count for entity, count in bench.counts.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import sys
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from postroad.cli.options import HERE, Dataset, Environment, Folder, Json, Select, Verbose
+from postroad.errors import StoppedError
 
 if TYPE_CHECKING:
     from postroad.app.runs import Report
+    from postroad.cli.report import Reporter
+    from postroad.engine.stop import Stop
 
 FullRefresh = Annotated[bool, typer.Option("--full-refresh", help="Walk everything again and commit what differs.")]
 Since = Annotated[str | None, typer.Option("--since", help="Read anew the rows from a day on: 2026-10-01, last_month.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop each feed after so many payloads.")]
+Parallel = Annotated[int, typer.Option("--parallel", min=1, help="How many entities to work on at a time.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; asks no remote system.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Stay while the remote system asks for a pause.")]
 
@@ -32,6 +36,7 @@ def run(
     full_refresh: FullRefresh = False,
     since: Since = None,
     limit: Limit = None,
+    parallel: Parallel = 3,
     dry_run: DryRun = False,
     wait: Wait = False,
     project: Folder = HERE,
@@ -41,28 +46,30 @@ def run(
 ) -> None:
     """Bring the selected datasets to the head of their sources; called again it goes on where it stopped.
 
-    Exit codes: 0 all well, 1 failed, 2 configuration, 3 partly succeeded or waiting.
+    SIGTERM and Ctrl-C finish the payload at hand. Exit codes: 0 all well, 1 failed, 2 configuration, 3 partly succeeded
+    or waiting, 143 and 130 stopped by SIGTERM and Ctrl-C.
     """
     from postroad.app import App
     from postroad.cli import show
     from postroad.cli.arrow import without_pandas
     from postroad.cli.report import Reporter
+    from postroad.cli.stopping import SignalledStop
 
     without_pandas()
-    # SIGTERM ends a run as Ctrl-C does: with a true status, and the next run goes on.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
-    with Reporter(verbose=verbose, quiet=json) as reporter, App.open(project, env, reporter=reporter) as app:
+    with (
+        SignalledStop() as stop,
+        Reporter(verbose=verbose, quiet=json) as reporter,
+        App.open(project, env, reporter=reporter, stop=stop) as app,
+    ):
         if dry_run:
             plan = app.runs.plan(select, full_refresh=full_refresh, since=since)
             show.as_json(plan) if json else show.table("would do", ("dataset", "plan"), plan.items())
             return
-        report = app.runs.start(select, full_refresh=full_refresh, limit=limit, since=since)
-        while wait and (until := _waits_until(report)) is not None:
-            reporter.say(f"waiting until {until:%Y-%m-%d %H:%M:%S} UTC")
-            time.sleep(max(0.0, (until - datetime.now(UTC)).total_seconds()))
-            report = app.runs.start(select, full_refresh=False, limit=limit)
-    _end(report, began, json=json)
+        report = app.runs.start(select, full_refresh=full_refresh, limit=limit, since=since, parallel=parallel)
+        while wait and _waited(report, stop, reporter):
+            report = app.runs.start(select, limit=limit, parallel=parallel)
+    _end(report, began, json=json, stopped=stop.exit_code)
 
 
 def replay(
@@ -84,13 +91,24 @@ def replay(
     _end(report, began, json=json)
 
 
-def _end(report: Report, began: float, *, json: bool) -> None:
+def _end(report: Report, began: float, *, json: bool, stopped: int = 0) -> None:
     from postroad.cli import show
 
     (show.report_json if json else show.report)(report, time.monotonic() - began)
-    raise typer.Exit(report.exit_code)
+    if report.stopped:
+        print("stopped; the next run goes on from here", file=sys.stderr)
+    raise typer.Exit(stopped if report.stopped else report.exit_code)
 
 
-def _waits_until(report: Report) -> datetime | None:
+def _waited(report: Report, stop: Stop, reporter: Reporter) -> bool:
+    """Sleep until every waiting run of the report may go on; False if there is none, or somebody stops us."""
     untils = [each.until for each in report.outcomes if each.status == "waiting" and each.until is not None]
-    return max(untils) if untils else None
+    if not untils or report.stopped:
+        return False
+    until = max(untils)
+    reporter.say(f"waiting until {until:%Y-%m-%d %H:%M:%S} UTC")
+    try:
+        stop.sleep((until - datetime.now(UTC)).total_seconds())
+    except StoppedError:
+        report.stopped = True
+    return not report.stopped

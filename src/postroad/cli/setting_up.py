@@ -66,16 +66,12 @@ def simulate(
     connector: Annotated[str, typer.Argument(help="The connector whose remote system is simulated.")],
 ) -> None:
     """Run the simulator of a connector; `postroad simulate NAME --help` shows its options."""
-    from postroad.errors import ConfigError
-    from postroad.sdk.registry import load_connector
+    from postroad.sdk.registry import load_simulator
 
     if connector in ("--help", "-h"):
         print(context.get_help())
         return
-    found = load_connector(connector)
-    if found.simulator is None:
-        raise ConfigError(f"connector '{connector}' has no simulator")
-    found.simulator(context.args)
+    load_simulator(connector)(context.args)
 
 
 def demo(

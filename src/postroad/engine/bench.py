@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from postroad.engine.heart import Heart
+from postroad.engine.stop import Stop
 from postroad.errors import ConfigError
 from postroad.lake import Dataset, Hand, Lake
 from postroad.lake.parquet import conform
@@ -76,6 +77,7 @@ class Bench:
     lake: Lake
     heart: Heart
     reporter: Reporter
+    stop: Stop = field(default_factory=Stop)
     rules: Mapping[str, Sync] = field(default_factory=dict)
     counts: dict[str, Counts] = field(default_factory=dict)
     _entities: dict[str, Entity] = field(default_factory=dict)

@@ -17,12 +17,11 @@ from postroad.lake import Dataset
 from postroad.lake.delta import DeltaLog, as_stored
 
 
-def widen(bench: Bench, run: str) -> None:
+def widen(bench: Bench, entity: str, run: str) -> None:
     """Add the columns that are declared and that the lake lacks; ConfigError where a column has another type now."""
-    for name in {entity.name: entity for feed in bench.feeds for entity in feed.entities}:
-        dataset = bench.dataset(name)
-        if _missing(dataset, dataset.changes) or _missing(dataset, dataset.table):
-            _widen(bench, dataset, run)
+    dataset = bench.dataset(entity)
+    if _missing(dataset, dataset.changes) or _missing(dataset, dataset.table):
+        _widen(bench, dataset, run)
 
 
 def note_absent(bench: Bench, entity: str, absent: Collection[str], *, refresh: bool) -> None:

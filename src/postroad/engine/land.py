@@ -54,6 +54,7 @@ class Fetch:
         number = self.bench.tracking.feeds.last_number(self.claim.connection, self.feed.name)
         landed = 0
         while True:
+            self.bench.stop.check()
             self.bench.reporter.stage(Stage.FETCH, name)
             payload = next(answers, None)
             if payload is None:

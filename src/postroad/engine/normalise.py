@@ -36,6 +36,7 @@ def publish_under(bench: Bench, dataset: Dataset, hand: Hand) -> None:
     feed = bench.changes_feed(dataset.entity.name)
     if feed is not None and not withheld(bench, dataset):
         for payloads in _groups(pending(bench, dataset, feed)):
+            bench.stop.check()
             bench.reporter.stage(Stage.NORMALISE, dataset.name)
             _normalise(bench, dataset, feed, payloads, hand)
     materialise_under(bench, dataset, hand)

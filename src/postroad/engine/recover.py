@@ -15,9 +15,9 @@ from postroad.project.days import since_day
 from postroad.records import Feed
 
 
-def reconcile(bench: Bench) -> None:
-    """Mend the books of every feed that the lake is ahead of; called under the claim of the connection's changes."""
-    for feed in bench.feeds:
+def reconcile(bench: Bench, feeds: Sequence[Feed]) -> None:
+    """Mend the books of those of the feeds that the lake is ahead of; called under the claim of their work."""
+    for feed in feeds:
         if books_lost(bench.tracking, bench.lake, bench.connection, feed):
             names = [entity.name for entity in feed.entities]
             bench.reporter.say(f"{bench.connection}.{feed.name}: {BOOKS_LOST}; refresh fully: {', '.join(names)}")

@@ -2,24 +2,34 @@
 
 A run is called again after any kill and does only what is missing: stages hold their positions. The order is poll,
 walk what is due, poll again, publish and close; so every run ends with a poll, and a close never waits for the next
-one.
+one. Entities are independent of each other: several are worked on at a time, and one that fails stops no other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from postroad.engine.bench import Bench
 from postroad.engine.columns import widen
+from postroad.engine.crew import Crew
 from postroad.engine.land import poll
 from postroad.engine.normalise import publish
 from postroad.engine.recover import reconcile, require_agreement, require_parts
 from postroad.engine.walk import AGAIN, finish, may_close, walk, wanted
-from postroad.errors import BusyError, ConfigError, LostClaimError, PostroadError, ThrottledError, WaitingError
+from postroad.errors import (
+    BusyError,
+    ConfigError,
+    LostClaimError,
+    PostroadError,
+    StoppedError,
+    ThrottledError,
+    WaitingError,
+)
 from postroad.records import Feed
 from postroad.tracking.runs import Claim
 
@@ -28,11 +38,12 @@ TRIES = 2  # to walk, where the first one finds that its cursor is foreign
 
 @dataclass(frozen=True)
 class Options:
-    """What the person asked for."""
+    """What the person asked for; `parallel` is how many entities of a connection are worked on at a time."""
 
     full_refresh: bool = False
     limit: int | None = None
     since: str | None = None
+    parallel: int = 1
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,9 @@ class Runner:
         self.bench = bench
         self.options = options
         self.outcomes: list[Outcome] = []
-        self._failed: dict[str, Exception] = {}
+        self._crew = Crew(options.parallel)
+        self._failed: dict[str, Exception] = {}  # in the last poll
+        self._broken: dict[str, Exception] = {}  # on our side: nothing more is done on them in this run
         self._foreign = False
         self._refused_before: dict[str, int] = {}
 
@@ -66,10 +79,8 @@ class Runner:
         feed = next((feed for feed in self.bench.feeds if feed.kind == "changes"), None)
         if feed is not None and polled:
             self._under_claim(feed, lambda claim: self._sync(claim, feed, polled))
-        for entity in entities:
-            if entity not in polled:
-                for walked in self.bench.walk_feeds(entity):
-                    self._refresh(walked)
+        others = [entity for entity in entities if entity not in polled]
+        self._crew.each([partial(self._refresh_all, self.bench.walk_feeds(entity)) for entity in others])
         return self.outcomes
 
     def replay(self, entity: str) -> list[Outcome]:
@@ -83,7 +94,7 @@ class Runner:
             raise ConfigError(f"{self.bench.connection}.{entity} has no closed snapshot to replay; run it first")
 
         def work(claim: Claim, source: Mapping[str, Any]) -> None:
-            widen(self.bench, claim.run)
+            widen(self.bench, entity, claim.run)
             version = self.bench.tracking.leases.version(self.bench.dataset(entity).fence())
             finish(self.bench, claim, walks.begin_replay(claim, source, version))
 
@@ -111,23 +122,42 @@ class Runner:
 
     def _sync(self, claim: Claim, feed: Feed, entities: Sequence[str]) -> None:
         """Entities that have a feed of changes: poll, walk what is due, poll again, close."""
-        reconcile(self.bench)
-        widen(self.bench, claim.run)
+        feeds = {entity: self.bench.walk_feeds(entity) for entity in entities}
+        self._each(entities, lambda entity: widen(self.bench, entity, claim.run))
+        sound = tuple(entity for entity in feed.entities if entity.name not in self._broken)
+        walks = chain(*(feeds.get(entity.name, ()) for entity in sound))
+        reconcile(self.bench, [replace(feed, entities=sound), *walks])
         self._poll(claim, feed)
-        for entity in entities:
-            publish(self.bench, entity, claim.run)
-        feeds = [walked for entity in entities for walked in self.bench.walk_feeds(entity)]
+        self._each(entities, lambda entity: publish(self.bench, entity, claim.run))
         for _ in range(TRIES):
-            if self._walk_due(feeds):
+            if self._walk_due([feeds[entity] for entity in entities if entity not in self._broken]):
                 self._poll(claim, feed)
             if not self._foreign:
                 break
+        self._each(entities, lambda entity: self._close(feeds[entity]))
+        self._each(entities, lambda entity: publish(self.bench, entity, claim.run))
+
+    def _each(self, entities: Sequence[str], work: Callable[[str], object]) -> None:
+        """Do it for every entity that is not broken; one where it fails is left out from here on."""
+
+        def attempt(entity: str) -> None:
+            self.bench.stop.check()
+            error = _failure(partial(work, entity))
+            if error is not None:
+                self._broken[entity] = error
+
+        self._crew.each([partial(attempt, entity) for entity in entities if entity not in self._broken])
+
+    def _close(self, feeds: Sequence[Feed]) -> None:
         for walked in feeds:
             current = may_close(self.bench, walked)
             if current is not None:
                 self._under_claim(walked, partial(finish, self.bench, current=current))
-        for entity in entities:
-            publish(self.bench, entity, claim.run)
+
+    def _refresh_all(self, feeds: Sequence[Feed]) -> None:
+        """The scopes of an entity without changes, one after another: they share its dataset."""
+        for walked in feeds:
+            self._refresh(walked)
 
     def _refresh(self, feed: Feed) -> None:
         """An entity without changes: walk a scope and close it, under one claim."""
@@ -137,8 +167,8 @@ class Runner:
             return
 
         def work(claim: Claim) -> None:
-            reconcile(self.bench)
-            widen(self.bench, claim.run)
+            reconcile(self.bench, [feed])
+            widen(self.bench, feed.entities[0].name, claim.run)
             for _ in range(TRIES if current is None else 0):
                 if self._walk(claim, feed, reason):
                     break
@@ -153,17 +183,22 @@ class Runner:
     def _poll(self, claim: Claim, feed: Feed) -> None:
         self._failed = poll(self.bench, claim, feed, self.options.limit)
 
-    def _walk_due(self, feeds: Sequence[Feed]) -> bool:
-        """Walk what is due; whether that leaves something that needs one more poll."""
-        waiting = False
+    def _walk_due(self, feeds: Sequence[Sequence[Feed]]) -> bool:
+        """Walk what is due, each entity's feeds in turn; whether that leaves something that needs one more poll."""
         self._foreign = False
+        self._crew.each([partial(self._walk_all, each) for each in feeds])
+        return self._foreign or any(self._waits(walked) for each in feeds for walked in each)
+
+    def _walk_all(self, feeds: Sequence[Feed]) -> None:
         for feed in feeds:
             reason = self._wanted(feed)
             if reason is not None:
                 self._under_claim(feed, partial(self._walk, feed=feed, reason=reason))
-            is_open = self.bench.tracking.walks.open(self.bench.connection, feed.entities[0].name, feed.scope.name)
-            waiting = waiting or (is_open is not None and may_close(self.bench, feed) is None)
-        return waiting or self._foreign
+
+    def _waits(self, feed: Feed) -> bool:
+        """Whether a walk of the feed is open and may not close yet."""
+        is_open = self.bench.tracking.walks.open(self.bench.connection, feed.entities[0].name, feed.scope.name)
+        return is_open is not None and may_close(self.bench, feed) is None
 
     def _wanted(self, feed: Feed) -> str | None:
         return wanted(self.bench, feed, full_refresh=self.options.full_refresh, since=self.options.since)
@@ -179,6 +214,7 @@ class Runner:
 
     def _under_claim(self, feed: Feed, work: Callable[[Claim], object]) -> None:
         """Claim a feed, work, and give the run a final status whatever happens."""
+        self.bench.stop.check()
         runs = self.bench.tracking.runs
         try:
             claim = runs.claim(self.bench.connection, feed.name, vars(self.options))
@@ -186,49 +222,49 @@ class Runner:
             status = "waiting" if isinstance(error, WaitingError) else "busy"
             self._note("", feed, status, str(error), error.until)
             return
-        self._refused_before[feed.name] = self._refused()
+        self._refused_before[feed.name] = self._refused(feed)
         with self.bench.heart.keeps(runs.renew, claim):
             self._attempt(claim, feed, work)
 
     def _attempt(self, claim: Claim, feed: Feed, work: Callable[[Claim], object]) -> None:
         try:
-            paused = self._paused(claim, feed, work)
-        except LostClaimError as error:
-            self._note(claim.run, feed, "lost", str(error))
-        except KeyboardInterrupt:
+            error = _failure(partial(work, claim))
+            self._note_end(claim, feed, error)
+        except LostClaimError as lost:
+            self._note(claim.run, feed, "lost", str(lost))
+        except (KeyboardInterrupt, StoppedError):
             self._end(claim, feed, "cancelled", "stopped by a person or a signal")
             raise
-        except Exception as error:
-            self._end(claim, feed, "failed", str(error) or type(error).__name__, isinstance(error, ConfigError))
-            if not isinstance(error, PostroadError):
-                raise
         else:
-            if not paused:
-                self._end(claim, feed, *self._verdict(feed))
+            _raise_bugs([error, *self._broken.values()])
 
-    def _paused(self, claim: Claim, feed: Feed, work: Callable[[Claim], object]) -> bool:
-        """Work; True if the remote system asked for so long a pause that the run waits without us."""
-        try:
-            work(claim)
-        except ThrottledError as error:
-            until = self.bench.tracking.runs.wait(claim, error.wait, self._counts(), str(error))
+    def _note_end(self, claim: Claim, feed: Feed, error: Exception | None) -> None:
+        """How the run ended; it waits without us if the remote system asked for so long a pause."""
+        if isinstance(error, ThrottledError):
+            until = self.bench.tracking.runs.wait(claim, error.wait, self._counts(feed), str(error))
             self._note(claim.run, feed, "waiting", str(error), until)
-            return True
-        return False
+        elif error is not None:
+            self._end(claim, feed, "failed", str(error) or type(error).__name__, isinstance(error, ConfigError))
+        else:
+            self._end(claim, feed, *self._verdict(feed))
 
-    def _refused(self) -> int:
-        return sum(count.rejected + count.parked for count in self.bench.counts.values())
+    def _refused(self, feed: Feed) -> int:
+        counts = [self.bench.count(entity.name) for entity in feed.entities]
+        return sum(count.rejected + count.parked for count in counts)
 
-    def _verdict(self, feed: Feed) -> tuple[str, str | None]:
-        if feed.kind == "changes" and self._failed:
-            causes = "; ".join(f"{entity}: {cause}" for entity, cause in self._failed.items())
-            everything = len(self._failed) == len(feed.entities)
-            return ("failed" if everything else "partly_succeeded"), causes
-        refused = self._refused() - self._refused_before[feed.name]
-        return ("partly_succeeded", f"{refused} rejected or parked") if refused else ("succeeded", None)
+    def _verdict(self, feed: Feed) -> tuple[str, str | None, bool]:
+        """The status of a run that came to its end, its reason, and whether a person has to edit the project."""
+        failed = {**self._failed, **self._broken} if feed.kind == "changes" else {}
+        if failed:
+            causes = "; ".join(f"{entity}: {cause}" for entity, cause in failed.items())
+            everything = len(failed) == len(feed.entities)
+            edit = any(isinstance(cause, ConfigError) for cause in self._broken.values())
+            return ("failed" if everything else "partly_succeeded"), causes, edit
+        refused = self._refused(feed) - self._refused_before[feed.name]
+        return ("partly_succeeded", f"{refused} rejected or parked", False) if refused else ("succeeded", None, False)
 
     def _end(self, claim: Claim, feed: Feed, status: str, reason: str | None, configuration: bool = False) -> None:
-        if not self.bench.tracking.runs.end(claim, status, self._counts(), reason):
+        if not self.bench.tracking.runs.end(claim, status, self._counts(feed), reason):
             reason = "; ".join(filter(None, (reason, "somebody else ended the run meanwhile")))
             status, configuration = "lost", False
         self.outcomes.append(
@@ -238,5 +274,25 @@ class Runner:
     def _note(self, run: str, feed: Feed, status: str, reason: str | None, until: datetime | None = None) -> None:
         self.outcomes.append(Outcome(run, self.bench.connection, feed.name, status, reason, until))
 
-    def _counts(self) -> dict[str, dict[str, int]]:
-        return {entity: count.as_dict() for entity, count in self.bench.counts.items()}
+    def _counts(self, feed: Feed) -> dict[str, dict[str, int]]:
+        """What this command did so far on the feed's entities."""
+        mine = {entity.name for entity in feed.entities}
+        return {entity: count.as_dict() for entity, count in [*self.bench.counts.items()] if entity in mine}
+
+
+def _failure(work: Callable[[], object]) -> Exception | None:
+    """What went wrong, whatever it is; a lost claim and a stop concern the whole run and are raised."""
+    try:
+        work()
+    except (LostClaimError, StoppedError):
+        raise
+    except Exception as error:  # noqa: BLE001 - it is the run's reason, and what nobody foresaw is raised after that
+        return error
+    return None
+
+
+def _raise_bugs(errors: Sequence[Exception | None]) -> None:
+    """What nobody foresaw is shown with its trace, once the run has its status."""
+    for error in errors:
+        if error is not None and not isinstance(error, PostroadError | OSError):
+            raise error

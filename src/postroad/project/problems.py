@@ -66,10 +66,7 @@ def _sentence(detail: ErrorDetails, target: Node) -> str:
 
 
 def _suggestion(detail: ErrorDetails, target: Node) -> str:
-    context = detail.get("ctx", {})
-    if "hint" in context:
-        return str(context["hint"])
-    expected = str(context.get("expected", ""))
+    expected = str(detail.get("ctx", {}).get("expected", ""))
     words = [word for word in expected.replace(" or ", ", ").split("'") if word.strip(" ,")]
     return near(target.value, words) if words and isinstance(target.value, str) else ""
 

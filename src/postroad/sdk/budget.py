@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from threading import Lock
 
 from postroad.errors import ThrottledError
-from postroad.sdk.connector import Budget
 
 BURST_SHARE = 3
 ABSURD_WINDOWS = 100
@@ -40,25 +39,23 @@ class MemoryBudget:
         self._due: dict[str, float] = {}
         self.counts: dict[tuple[str, str], int] = {}
 
-    def take(self, name: str, per: float, most: int) -> float:
+    def take(self, name: str, per: float, most: int, patience: float) -> tuple[float, int]:
         """See `Budget.take`."""
         with self._lock:
-            self._due[name], wait = next_slot(self._due.get(name, 0.0), self._clock(), per, most)
-            return wait
-
-    def count(self, name: str, month: str) -> int:
-        """See `Budget.count`."""
-        with self._lock:
+            now = self._clock()
+            due, wait = next_slot(self._due.get(name, 0.0), now, per, most)
+            if wait > patience:
+                return wait, 0
+            self._due[name] = due
+            month = f"{datetime.fromtimestamp(now + wait, UTC):%Y-%m}"
             self.counts[name, month] = self.counts.get((name, month), 0) + 1
-            return self.counts[name, month]
+            return wait, self.counts[name, month]
 
 
-def count_call(budget: Budget, name: str, now: float, most: int | None) -> None:
-    """Count one call in the calendar month (UTC) of `now`; ThrottledError until the next month above `most`."""
-    today = datetime.fromtimestamp(now, UTC)
-    calls = budget.count(name, f"{today:%Y-%m}")
+def refuse_beyond(most: int | None, calls: int, now: float) -> None:
+    """ThrottledError until the next calendar month (UTC) if a month has more calls than `most`."""
     if most is not None and calls > most:
-        wait = _next_month(today).timestamp() - now
+        wait = _next_month(datetime.fromtimestamp(now, UTC)).timestamp() - now
         raise ThrottledError(f"the {most} calls that calls_per_month allows are used up; raise it or wait", wait)
 
 

@@ -19,12 +19,12 @@ from postroad.records import Check, Feed, Payload, Rows, Want
 class Budget(Protocol):
     """The calls that one tenant allows, shared by everybody who calls it."""
 
-    def take(self, name: str, per: float, most: int) -> float:
-        """Take one of at most `most` calls in any `per` seconds; the seconds to wait before making it."""
-        ...
+    def take(self, name: str, per: float, most: int, patience: float) -> tuple[float, int]:
+        """Take one of at most `most` calls in any `per` seconds: the seconds to wait before it, and a count.
 
-    def count(self, name: str, month: str) -> int:
-        """Count one call in that calendar month (`2026-11`); how many there are now."""
+        The count is of the calls in its calendar month (UTC), this one included. A call that would have to wait for
+        longer than `patience` is neither taken nor counted, and its count is 0.
+        """
         ...
 
 
@@ -32,9 +32,7 @@ class Source(Protocol):
     """The reading half of a connector, opened for one connection by `Connector.source`."""
 
     def check(self) -> Iterator[Check]:
-        """Named steps from resolving the host to reading one row; stops at the first that fails, unless it is about
-        one entity, of which a flow may not need all.
-        """
+        """Named steps from resolving the host to reading one row; stops at the first that fails."""
         ...
 
     def discover(self) -> Iterator[Feed]:

@@ -6,13 +6,12 @@ The only place that sees httpx. What leaves it, an answer or an error, never hol
 from __future__ import annotations
 
 import random
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache, cached_property
+from functools import cached_property
 
 import httpx
 
@@ -25,7 +24,7 @@ from postroad.errors import (
     ThrottledError,
     TransientError,
 )
-from postroad.sdk.budget import MemoryBudget, count_call
+from postroad.sdk.budget import MemoryBudget, refuse_beyond
 from postroad.sdk.connector import Budget, Tools
 
 MASK = "***"
@@ -119,14 +118,9 @@ class HttpClient:
 
     @cached_property
     def _client(self) -> httpx.Client:
-        """Made at the first request: many commands ask nobody."""
+        """Made at the first request: loading the certificates takes 50 ms, and many commands ask nobody."""
         try:
-            return httpx.Client(
-                verify=_certificates(),
-                timeout=self._limits.timeout,
-                follow_redirects=False,
-                transport=self._transport,
-            )
+            return httpx.Client(timeout=self._limits.timeout, follow_redirects=False, transport=self._transport)
         except (ValueError, ImportError) as error:
             raise ConfigError(
                 f"no HTTP client could be made ({type(error).__name__}): check the proxy settings"
@@ -172,12 +166,12 @@ class HttpClient:
     def _spend(self) -> None:
         """Take the call from the budget, however long ago it was decided on."""
         limits = self._limits
-        wait = self._budget.take(limits.budget, limits.per, limits.calls)
+        wait, calls = self._budget.take(limits.budget, limits.per, limits.calls, limits.longest_sleep)
         if wait > limits.longest_sleep:
             raise ThrottledError(f"our own limit of {limits.calls} calls in {limits.per:g} s asks for a pause", wait)
         if wait > 0:
             self._sleep(wait)
-        count_call(self._budget, limits.budget, self._clock(), limits.calls_per_month)
+        refuse_beyond(limits.calls_per_month, calls, self._clock())
 
     def _exchange(self, question: _Question) -> Answer:
         assert self._credentials is not None
@@ -245,12 +239,6 @@ class HttpClient:
         """A shorter "secret" would be found all over the data; nobody is protected by one."""
         secrets = self._credentials.secrets if self._credentials else ()
         return [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """The certificates that we trust, loaded once in a process: it takes 20 to 50 ms, and there may be many clients."""
-    return httpx.create_ssl_context()
 
 
 def _conditional(question: _Question) -> bool:

@@ -1,43 +1,68 @@
-"""Finds connectors by folder name and by the entry-point group `postroad.connectors`; the core names none."""
+"""Finds connectors and simulators by folder name and by the entry-point group `postroad.connectors`; names none.
+
+A folder here is a connector if it has a module `source`, and can be simulated if it has a package `simulator`.
+"""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 import pkgutil
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
 
 from postroad.errors import ConfigError
 from postroad.sdk.connector import Connector
 
 GROUP = "postroad.connectors"
 
+Simulate = Callable[[list[str]], None]
+
 
 def connector_names() -> list[str]:
     """The names of all installed connectors, sorted; imports none of them."""
-    package = importlib.import_module(GROUP)
-    ours = {module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg}
-    return sorted(ours | {entry.name for entry in _registered()})
+    return sorted({*_folders_with("source"), *(entry.name for entry in entry_points(group=GROUP))})
 
 
 def load_connector(name: str) -> Connector:
     """The connector of that name; a ConfigError that lists the others if there is none."""
     names = connector_names()
     if name not in names:
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise ConfigError(f"no connector '{name}'; there are: {', '.join(names)}.{hint}")
-    for entry in _registered():
+        raise _unknown("connector", name, names)
+    for entry in entry_points(group=GROUP):
         if entry.name == name:
             return _checked(entry.load(), name)
     return _checked(importlib.import_module(f"{GROUP}.{name}").connector, name)
 
 
-@cache
-def _registered() -> tuple[EntryPoint, ...]:
-    """The entry points of the group, read once: looking into every installed distribution takes 15 ms."""
-    return tuple(entry_points(group=GROUP))
+def load_simulator(name: str) -> Simulate:
+    """The entry point of a connector's simulator, or of a folder that is no connector yet; ConfigError without one."""
+    connectors, simulators = connector_names(), set(_folders_with("simulator"))
+    if name not in {*connectors, *simulators}:
+        raise _unknown("simulator", name, sorted(simulators))
+    if name not in connectors:
+        main: Simulate = importlib.import_module(f"{GROUP}.{name}.simulator").main
+        return main
+    found = load_connector(name).simulator
+    if found is None:
+        raise ConfigError(f"connector '{name}' has no simulator")
+    return found
+
+
+def _folders_with(part: str) -> Iterator[str]:
+    """The folders of this package that hold such a module or package; imports none of them."""
+    for place in importlib.import_module(GROUP).__path__:
+        for folder in pkgutil.iter_modules([place]):
+            inside = pkgutil.iter_modules([str(Path(place, folder.name))])
+            if folder.ispkg and part in {module.name for module in inside}:
+                yield folder.name
+
+
+def _unknown(kind: str, name: str, names: list[str]) -> ConfigError:
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return ConfigError(f"no {kind} '{name}'; there are: {', '.join(names)}.{hint}")
 
 
 def _checked(found: object, name: str) -> Connector:

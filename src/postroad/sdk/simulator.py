@@ -128,7 +128,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What is sent back. A body that is an iterator is sent in chunks.
+    """What is sent back. A body that is an iterator is sent in chunks, or with its `length` if that is known.
 
     `hold` delays the answer by that many seconds; `hang_up` then closes the connection without one; `cut` drops it
     half-way through the body. `done` is called when the answer has left, or could not.
@@ -142,6 +142,7 @@ class Answer:
     cut: bool = False
     hang_up: bool = False
     done: Callable[[], None] = lambda: None
+    length: int | None = None
 
 
 def json_answer(value: Json, status: int = 200) -> Answer:
@@ -226,7 +227,7 @@ class Simulator(ABC):
         began = time.perf_counter()
         moment = self.clock.now()
         answer = self.answer(request)
-        size = len(answer.body) if isinstance(answer.body, bytes) else None
+        size = len(answer.body) if isinstance(answer.body, bytes) else answer.length
         entry = {"time": moment, "method": request.method, "path": request.path, "status": answer.status, "bytes": size}
         entry |= {"seconds": round(time.perf_counter() - began, 6), "answered": not (answer.cut or answer.hang_up)}
         self.requests.append(entry | request.facts)
@@ -290,7 +291,7 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             answer.done()
 
-    do_GET = do_PUT = do_DELETE = do_POST
+    do_GET = do_PUT = do_PATCH = do_DELETE = do_POST
 
     def _send(self, answer: Answer) -> None:
         if answer.hold:
@@ -299,6 +300,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif isinstance(answer.body, bytes):
             self._send_whole(answer, answer.body)
+        elif answer.length is not None:
+            self._send_sized(answer, answer.body, answer.length)
         else:
             self._send_chunks(answer, answer.body)
 
@@ -306,6 +309,17 @@ class _Handler(BaseHTTPRequestHandler):
         head = self._head(answer, f"Content-Length: {len(body)}")
         self.close_connection = self.close_connection or answer.cut
         self.connection.sendall(head + (body[: len(body) // 2] if answer.cut else body))
+
+    def _send_sized(self, answer: Answer, pieces: Iterator[bytes], length: int) -> None:
+        self.connection.sendall(self._head(answer, f"Content-Length: {length}"))
+        left = length // 2 if answer.cut else length
+        for piece in pieces:
+            self.connection.sendall(piece[:left])
+            left -= len(piece)
+            if left <= 0 or self.server.simulator.stopping.is_set():
+                break
+        # What was promised and not sent can only be told by breaking the connection.
+        self.close_connection = self.close_connection or answer.cut or left > 0
 
     def _send_chunks(self, answer: Answer, chunks: Iterator[bytes]) -> None:
         self.connection.sendall(self._head(answer, "Transfer-Encoding: chunked"))

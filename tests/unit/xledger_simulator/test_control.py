@@ -7,13 +7,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from postroad.connectors.xledger.simulator import DEMO_TOKEN, XledgerSimulator
-from postroad.connectors.xledger.simulator.command import change_every, main
+from postroad.connectors.xledger.simulator import DEMO_TOKEN, XledgerSimulator, outages
+from postroad.connectors.xledger.simulator.command import change_every, main, size
+from postroad.connectors.xledger.simulator.tables import CONNECTIONS, DELTAS
 
 Control = Callable[..., Any]
 
@@ -150,3 +152,40 @@ def test_the_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "--changes-per-minute" in capsys.readouterr().out
+
+
+def test_every_entity_is_changed_over_http(simulator: XledgerSimulator, control: Control) -> None:
+    [changed], [added] = control("mutate", entity="customers"), control("add", entity="customers")
+    [deleted] = control("delete", entity="customers")
+    control("restore", db_ids=[deleted], entity="customers")
+    assert control("update", db_id=changed, entity="customers", notes="ny", description="Nytt namn AB") >= 1
+    control("unreadable", db_ids=[added], entity="customers")
+    answer = httpx.get(f"{simulator.base_url}/_simulator/rows", params={"entity": "customers"})
+    rows = {row["dbId"]: row for row in map(json.loads, answer.text.splitlines())}
+    assert rows == simulator.rows(entity="customers")
+    assert rows[changed]["notes"] == "ny"
+    assert httpx.get(f"{simulator.base_url}/_simulator/rows", params={"entity": "customer"}).status_code == 400
+
+
+def test_pages_of_any_connection_are_rendered_in_advance(control: Control, post: Any) -> None:
+    post("query ($a: String) { accounts(first: 5, after: $a) { edges { cursor } pageInfo { hasNextPage } } }")
+    assert control("pre_render") == 7
+
+
+def test_sizes_are_read_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert size("projects=500") == ("projects", 500)
+    for wrong in ("projects", "projects=many", "=3", "project=3"):
+        with pytest.raises(SystemExit):
+            main(["--size", wrong])
+    assert "only for" in capsys.readouterr().err
+
+
+def test_every_call_switch_fault_and_connection_is_documented(simulator: XledgerSimulator) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "simulator-xledger.md").read_text()
+    names = [*simulator.controls, *simulator.switch(), *outages.KINDS, *CONNECTIONS, *DELTAS]
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--schema"])
+    assert "type Timesheet {" in capsys.readouterr().out

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from graphql import OperationDefinitionNode, SelectionSetNode, execute_sync
 
 from postroad.connectors.xledger.simulator.connections import Connections
@@ -55,6 +56,32 @@ class PageCache:
         """Forget all answers: the data changed."""
         self._pages.clear()
         self._held = 0
+
+
+class _Edge(msgspec.Struct):
+    cursor: str = ""
+
+
+class _PageInfo(msgspec.Struct):
+    hasNextPage: bool = False
+
+
+class _Connection(msgspec.Struct):
+    edges: list[_Edge] | None = None
+    pageInfo: _PageInfo = msgspec.field(default_factory=_PageInfo)
+
+
+class _Body(msgspec.Struct):
+    data: dict[str, msgspec.Raw] | None = None
+
+
+def last_cursor(body: bytes) -> str | None:
+    """The last cursor of the first connection that has edges, if more follow; its nodes are passed over unread."""
+    for member in (msgspec.json.decode(body, type=_Body).data or {}).values():
+        found = msgspec.json.decode(member, type=_Connection) if bytes(member).startswith(b"{") else _Connection()
+        if found.edges:
+            return found.edges[-1].cursor if found.pageInfo.hasNextPage else None
+    return None
 
 
 def rendered(operation: Operation, connections: Connections, known: Known, partial: bool) -> Rendered:

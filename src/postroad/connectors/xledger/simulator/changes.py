@@ -13,7 +13,7 @@ from postroad.connectors.xledger.simulator.filters import OWNER_SETS, everything
 from postroad.connectors.xledger.simulator.generate import BLOCK, Row
 from postroad.connectors.xledger.simulator.pages import local_time
 from postroad.connectors.xledger.simulator.store import Rows, Store
-from postroad.connectors.xledger.simulator.tables import CONNECTIONS, REFERRED, TABLES
+from postroad.connectors.xledger.simulator.tables import CONNECTIONS, ENTITIES, REFERRED, TABLES
 
 OWNERS_OF_TOKEN = OWNER_SETS["MINE"]
 STAMPS = ("modifiedAt", "headerModifiedAt")
@@ -24,9 +24,9 @@ NAMING = ("description", "code", "name")
 class Changes:
     """Changes a store at a time of the clock. Random choices follow from the seed. Not thread safe."""
 
-    def __init__(self, store: Store, salt: object = "") -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
-        self._draw = random.Random(f"changes {store.company.seed}{salt}")
+        self._draw = random.Random(f"changes {store.company.seed}")
 
     def mutate(self, table: str, count: int, now: float) -> list[int]:
         """Change the `mutable` columns of random rows; their dbIds."""
@@ -61,9 +61,10 @@ class Changes:
             found = list(self._some(rows, which, lonely=True))
         else:
             found = [self._existing(rows, db_id) for db_id in which]
-        for number, row in found:
-            if not self._is_lonely(rows, number):
-                raise ValueError(f"{table} {_db_id(rows.table, row)} cannot be deleted: other rows may refer to it")
+            held = self._held(table)
+            for number, row in found:
+                if not _is_lonely(rows, number, held):
+                    raise ValueError(f"{table} {_db_id(rows.table, row)} cannot be deleted: other rows may refer to it")
         for number, row in found:
             rows.remove(number, row)
             self._log("DELETED", rows, number, row, now)
@@ -82,22 +83,14 @@ class Changes:
     def add(self, table: str, count: int, now: float) -> list[int]:
         """Add new rows, as `Table.fresh` says; their dbIds."""
         rows, added = self.rows(table), []
-        if rows.table.ids.listed:
-            raise ValueError(f"no rows can be added to {table}")
         stamp = local_time(now)
         times = {NOW: stamp, TODAY: stamp[:10]}
         fresh: dict[str, Value] = {
             name: times[value] if isinstance(value, Moment) else value for name, value in rows.table.fresh.items()
         }
         for _ in range(count):
-            number, rows.end = rows.end, rows.end + 1
-            row = rows.generated.row(number)
-            if "owner" in rows.table.place:
-                owner = row[rows.table.place["owner"]]
-                fresh["owner"] = owner if owner in OWNERS_OF_TOKEN else 2
-            row = _with(rows.table, row, fresh)
-            self._extend(rows.table, row)
-            self._write("ADDED", rows, number, row, now)
+            number, row = self._appended(rows, fresh)
+            self._log("ADDED", rows, number, row, now)
             added.append(_db_id(rows.table, row))
         return added
 
@@ -111,6 +104,19 @@ class Changes:
         changed = _with(rows.table, row, _stamps(rows.table, now) | {field: description})
         self._write("UPDATED", rows, number, changed, now)
         return rows.table.deltas + (self._log_users(rows.table.name, number + 1, now) if spread else 0)
+
+    def live(self, rounds: Iterable[tuple[int, float]]) -> None:
+        """What happened to a live company at these times: so many rows of each entity changed, some new, some gone.
+
+        Random choices are others than those of the demo, and the same each time that it is copied.
+        """
+        own, self._draw = self._draw, random.Random(f"live {self.store.company.seed}")
+        for count, at in rounds:
+            for table in ENTITIES:
+                self.mutate(table.name, count, at)
+                self.add(table.name, -(-count // 3), at)
+                self.delete(table.name, -(-count // 5), at)
+        self._draw = own
 
     def rows(self, table: str) -> Rows:
         """The rows of a connection; a LookupError that lists them for another name."""
@@ -157,12 +163,13 @@ class Changes:
     def _some(self, rows: Rows, count: int, lonely: bool = False) -> Iterator[tuple[int, Row]]:
         """Different random rows that the token can see; fewer if there are not enough."""
         low = rows.generated.reach if lonely and rows.table.name in REFERRED else 0
+        held = self._held(rows.table.name) if lonely else set()
         seen = set[int]()
         for _ in range(count * 20 if rows.end > low else 0):
             number = self._draw.randrange(low, rows.end)
             row = None if number in seen else rows.row(number)
             seen.add(number)
-            if row is not None and self._is_seen(rows.table, row) and (not lonely or self._is_lonely(rows, number)):
+            if row is not None and self._is_seen(rows.table, row) and (not lonely or _is_lonely(rows, number, held)):
                 yield number, row
                 count -= 1
             if count <= 0:
@@ -171,27 +178,26 @@ class Changes:
     def _is_seen(self, table: Table, row: Row) -> bool:
         return "owner" not in table.place or row[table.place["owner"]] in OWNERS_OF_TOKEN
 
-    def _is_lonely(self, rows: Rows, number: int) -> bool:
-        """Whether no row refers to it: neither as generated, nor one that was changed since."""
-        name, place = rows.table.name, number + 1
-        if name not in REFERRED:
-            return True
-        if number < rows.generated.reach:
-            return False
-        for other in self.store.rows.values():
-            places = [other.table.place[field] for field in other.table.stored if other.table.fields[field].of == name]
-            if places and any(row[at] == place for row in other.changed() for at in places):
-                return False
-        return True
+    def _held(self, table: str) -> set[Value]:
+        """The places of a table to which rows refer that were changed, or deleted and may come back."""
+        held: set[Value] = set()
+        for rows in self.store.rows.values() if table in REFERRED else ():
+            places = [rows.table.place[name] for name in rows.table.stored if rows.table.fields[name].of == table]
+            held.update(row[at] for row in (rows.touched() if places else ()) for at in places)
+        return held
 
-    def _extend(self, table: Table, row: Row) -> None:
-        """Let rows exist that run beside a table and belong to a row that was added."""
-        for name in table.stored:
-            target = table.fields[name].of
-            if target and target != table.name:
-                rows = self.store.rows[target]
-                if int(row[table.place[name]] or 0) > rows.end:
-                    rows.extend(int(row[table.place[name]] or 0))
+    def _appended(self, rows: Rows, fresh: Mapping[str, Value]) -> tuple[int, Row]:
+        """One more row as it would be generated, but the token's; rows that run beside it come to be too."""
+        number, rows.end = rows.end, rows.end + 1
+        row = _with(rows.table, rows.generated.row(number), fresh)
+        if not self._is_seen(rows.table, row):
+            row = _with(rows.table, row, {"owner": min(OWNERS_OF_TOKEN)})
+        for name in rows.table.stored:
+            target = self.store.rows.get(rows.table.fields[name].of, rows)
+            while target is not rows and target.end < int(row[rows.table.place[name]] or 0):
+                self._appended(target, {})
+        rows.put(number, row)
+        return number, row
 
     def _existing(self, rows: Rows, db_id: int) -> tuple[int, Row]:
         number = rows.number(int(db_id))
@@ -219,6 +225,11 @@ def moment_of(value: str | float) -> float:
         parsed = datetime.fromisoformat(value)
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     return float(value)
+
+
+def _is_lonely(rows: Rows, number: int, held: set[Value]) -> bool:
+    """Whether no row refers to it: neither as generated, nor one that was changed since."""
+    return rows.table.name not in REFERRED or (number >= rows.generated.reach and number + 1 not in held)
 
 
 def _db_id(table: Table, row: Row) -> int:

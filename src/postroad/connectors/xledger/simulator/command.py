@@ -8,6 +8,7 @@ import threading
 
 from postroad.connectors.xledger.simulator import DEMO_TOKEN
 from postroad.connectors.xledger.simulator.answers import CACHE_BYTES
+from postroad.connectors.xledger.simulator.schema import Known, sdl
 from postroad.connectors.xledger.simulator.server import XledgerSimulator
 
 DEFAULT_PORT = 8765
@@ -15,16 +16,15 @@ DEFAULT_PORT = 8765
 
 def main(args: list[str]) -> None:
     """Serve until SIGTERM or SIGINT."""
-    options = _parser().parse_args(args)
-    simulator = XledgerSimulator(
-        seed=options.seed,
-        timesheets=options.timesheets,
-        token=options.token,
-        host=options.host,
-        port=options.port,
-        cache_bytes=None if options.pre_render else CACHE_BYTES,
-        latency_ms=options.latency_ms,
-    )
+    parser = _parser()
+    options = parser.parse_args(args)
+    if options.schema:
+        print(sdl(Known()))
+        return
+    try:
+        simulator = _simulator(options)
+    except ValueError as mistake:
+        parser.error(str(mistake))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -33,6 +33,19 @@ def main(args: list[str]) -> None:
         if options.changes_per_minute > 0:
             change_every(simulator, 60 / options.changes_per_minute, stop)
         stop.wait()
+
+
+def _simulator(options: argparse.Namespace) -> XledgerSimulator:
+    return XledgerSimulator(
+        seed=options.seed,
+        timesheets=options.timesheets,
+        sizes=dict(options.size),
+        token=options.token,
+        host=options.host,
+        port=options.port,
+        cache_bytes=None if options.pre_render else CACHE_BYTES,
+        latency_ms=options.latency_ms,
+    )
 
 
 def change_every(simulator: XledgerSimulator, seconds: float, stop: threading.Event) -> None:
@@ -45,6 +58,14 @@ def change_every(simulator: XledgerSimulator, seconds: float, stop: threading.Ev
     threading.Thread(target=change, daemon=True).start()
 
 
+def size(text: str) -> tuple[str, int]:
+    """A size as it is typed, `projects=500`."""
+    name, _, count = text.partition("=")
+    if not name or not count.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no size; write projects=500")
+    return name, int(count)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("postroad simulate xledger", description="A simulated Xledger on a local socket.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
@@ -53,6 +74,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--timesheets", type=int, default=20_000, help="how many, up to 5 million (default: %(default)s)"
     )
+    parser.add_argument(
+        "--size",
+        action="append",
+        default=[],
+        type=size,
+        metavar="NAME=N",
+        help="how many rows of another connection; without it, in proportion to the timesheets; repeatable",
+    )
+    parser.add_argument("--schema", action="store_true", help="print the GraphQL schema and stop")
     parser.add_argument("--token", default=DEMO_TOKEN, help="the API token that is valid (default: a demo token)")
     parser.add_argument("--changes-per-minute", type=float, default=0, metavar="N", help="change timesheets meanwhile")
     parser.add_argument("--latency-ms", type=float, default=0, metavar="N", help="hold every answer that long")

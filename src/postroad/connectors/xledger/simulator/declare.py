@@ -61,10 +61,11 @@ class Type:
 class Table:
     """One kind of row.
 
-    `size` gives the number of rows from the sizes of the tables declared before it and of those asked for. `ids` is
-    where dbIds begin (`generate`). A `connection` is a root field of the table's name. `mutable` columns are those
-    that change when rows are changed at random, `fresh` are the values of a row that was just added, `unfiltered`
-    the fields without a filter. Of a table with `spare`, the last quarter of the rows is referred to by nobody.
+    `size` gives the number of rows from the sizes of the tables declared before it and of those asked for; of a
+    `sized` one it can be asked for. `ids` is where dbIds begin. A `connection` is a root field of the table's name,
+    and one with `deltas` has a feed of its changes. `mutable` columns are those that change when rows are changed at
+    random, `fresh` are the values of a row that was just added, `unfiltered` the fields without a filter. Of a table
+    with `spare`, the last quarter of the rows is referred to by nobody.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Table:
     size: Callable[[Sizes], int]
     ids: Ids
     connection: bool = False
+    sized: bool = False
     deltas: bool = False
     spare: bool = False
     mutable: tuple[str, ...] = ()

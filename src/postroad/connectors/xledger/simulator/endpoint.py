@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from postroad.connectors.xledger.simulator import outages
-from postroad.connectors.xledger.simulator.answers import PageCache, Rendered, rendered
+from postroad.connectors.xledger.simulator.answers import PageCache, Rendered, last_cursor, rendered
 from postroad.connectors.xledger.simulator.changes import Changes
 from postroad.connectors.xledger.simulator.connections import Connections
 from postroad.connectors.xledger.simulator.documents import cursor_variable, glance, operation, walked
@@ -69,12 +69,13 @@ class Endpoint(Simulator):
         self._cached_state: object = None
         self._last_walk: Question | None = None
         self._generation = 0
+        self._lived: tuple[tuple[int, float], ...] = ()  # what happened to the live company (`Changes.live`)
 
-    def settle(self, seed: int, sizes: Mapping[str, int], salt: object = "") -> None:
-        """Take the data of another company; its changes follow from the seed and `salt`."""
+    def settle(self, seed: int, sizes: Mapping[str, int]) -> None:
+        """Take the data of another company."""
         with self._lock:
             self._store = Store(company(seed, TABLES, sizes), self._generation)
-            self._changes = Changes(self._store, salt)
+            self._changes = Changes(self._store)
             self._sizes = dict(sizes)
 
     def answer(self, request: Request) -> Answer:
@@ -154,11 +155,10 @@ class Endpoint(Simulator):
     def _following(self, question: Question, page: Rendered) -> Question | None:
         """The question for the page after this one, as a client would ask it; None at the end."""
         variable = cursor_variable(question.query or "", question.name)
-        connections = (json.loads(page.body).get("data") or {}).values()
-        page_ = next((each for each in connections if isinstance(each, dict) and each.get("edges")), None)
-        if variable is None or page_ is None or not page_.get("pageInfo", {}).get("hasNextPage"):
+        cursor = last_cursor(page.body)
+        if variable is None or cursor is None:
             return None
-        return replace(question, variables={**(question.variables or {}), variable: page_["edges"][-1]["cursor"]})
+        return replace(question, variables={**(question.variables or {}), variable: cursor})
 
     def _perform(self, struck: list[Fault], when: str) -> None:
         """Carry out the control calls of scripts, before the page is read or after."""

@@ -19,7 +19,7 @@ from postroad.connectors.xledger.simulator.declare import Column, Sizes, Table, 
 BLOCK = 10_000
 POOL = 1 << 16
 ID_STEP = 3  # ids ascend with gaps of up to 4
-CACHED_COLUMNS = 400  # some ten blocks whole
+CACHED_COLUMNS = 240  # some six blocks whole
 
 Row = tuple[Value, ...]
 
@@ -144,8 +144,8 @@ def company(seed: int, tables: Mapping[str, Table], sizes: Sizes) -> Company:
     """A company of that seed; a ValueError for a size that cannot be."""
     for name, size in sizes.items():
         table = tables.get(name)
-        if table is None or not table.connection:
-            known = ", ".join(sorted(each.name for each in tables.values() if each.connection))
+        if table is None or not table.sized:
+            known = ", ".join(sorted(each.name for each in tables.values() if each.sized))
             raise ValueError(f"no size can be given for '{name}', only for: {known}")
         most = 5_000_000 if table.ids.wide else 1_000_000
         if not 0 <= size <= most:

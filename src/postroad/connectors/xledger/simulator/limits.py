@@ -45,6 +45,14 @@ class Gate:
                 raise ValueError("a token is 'valid', 'expired' or 'unknown'")
             return dict(self.tokens)
 
+    def rotate(self, token: str, old: str) -> None:
+        """Let a token be valid and those that were be `expired` or `unknown`."""
+        if old not in {"expired", "unknown"}:
+            raise ValueError("an old token becomes 'expired' or 'unknown'")
+        for valid in [each for each, state in self.tokens.items() if state == "valid" and each != token]:
+            self.set_token(valid, old)
+        self.set_token(token, "valid")
+
     def forget_tokens(self) -> None:
         """Let no token be known."""
         with self._lock:

@@ -19,7 +19,11 @@ from postroad.connectors.xledger.simulator.switches import NullReference
 from postroad.connectors.xledger.simulator.tables import TYPES
 
 Texts = Iterable[str]
-_FEW: dict[type, dict[Any, str]] = {type(None): {None: "null"}, bool: {True: "true", False: "false"}}
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    int: int.__repr__,
+    bool: {True: "true", False: "false"}.__getitem__,
+    type(None): {None: "null"}.__getitem__,
+}
 
 
 @dataclass(frozen=True)
@@ -127,9 +131,6 @@ def _nothing(field: Selected) -> str:
 
 
 def _scalars(values: Column) -> list[str]:
-    """The JSON texts of a column; strings, null and truth values without a call of `json.dumps`."""
+    """The JSON texts of a column, mostly without a call of `json.dumps`."""
     quote = encode_basestring
-    return [
-        quote(value) if type(value) is str else few[value] if (few := _FEW.get(type(value))) else json.dumps(value)
-        for value in values
-    ]
+    return [quote(value) if type(value) is str else _WRITERS.get(type(value), json.dumps)(value) for value in values]

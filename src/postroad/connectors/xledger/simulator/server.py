@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from postroad.connectors.xledger.simulator.tables import CONNECTIONS
 from postroad.sdk.simulator import Answer, Clock, Fault, Json
 
 TIMESHEETS = "timesheets"
+HOUR = 3_600.0
 
 
 class XledgerSimulator(Endpoint):
@@ -150,15 +152,58 @@ class XledgerSimulator(Endpoint):
         """Let a token be `valid`, `expired` or `unknown`; the states of all tokens."""
         return self.gate.set_token(token, state)
 
-    def swap_tenant(self, seed: int, timesheets: int | None = None, invalidate_token: bool = False) -> None:
-        """The refresh of a demo: all data replaced, all cursors foreign, on wish all tokens deleted."""
+    def rotate_token(self, token: str | None = None, old: str = "expired") -> str:
+        """A new token, which is valid; all that were become `old`: expired or unknown. Its text."""
+        made = token or base64.urlsafe_b64encode(f"rotated {len(self.gate.tokens)}".encode()).decode().rstrip("=")
+        self.gate.rotate(made, old)
+        self.token = made
+        return made
+
+    def swap_tenant(
+        self,
+        seed: int,
+        timesheets: int | None = None,
+        invalidate_token: bool = False,
+        sizes: Mapping[str, int] | None = None,
+    ) -> None:
+        """Another company behind the same endpoint: other data, every cursor foreign, on wish all tokens deleted."""
         with self._lock:
-            self._generation += 1
-            self.settle(
-                int(seed), self._sizes if timesheets is None else {**self._sizes, "timesheets": int(timesheets)}
-            )
+            wanted = {**self._sizes, **({} if timesheets is None else {"timesheets": int(timesheets)}), **(sizes or {})}
+            self._replace(int(seed), wanted)
+            self._lived = ()
             if invalidate_token:
                 self.gate.forget_tokens()
+
+    def refresh_demo(
+        self,
+        tokens: str = "deleted",
+        seed: int | None = None,
+        changes: int = 10,
+        sizes: Mapping[str, int] | None = None,
+    ) -> dict[str, int]:
+        """The refresh of a demo: its data are overwritten by the live company's, every cursor is foreign; the counts.
+
+        Without a `seed` live is the company as it was generated, which changes by `changes` rows of each entity before
+        each refresh; what was done in the demo is gone, and its tenant stays the same. With a `seed` live is another
+        company. `tokens` made in the demo are `deleted`, or `kept` if they are live ones.
+        """
+        if tokens not in {"deleted", "kept"}:
+            raise ValueError("`tokens` are 'deleted' or 'kept'")
+        with self._lock:
+            here = self._store.company.seed
+            if seed is not None and int(seed) != here:
+                self._lived = ()
+            self._lived = (*self._lived, (int(changes), self.clock.now() - HOUR))
+            self._replace(here if seed is None else int(seed), {**self._sizes, **(sizes or {})})
+            self._changes.live(self._lived)
+            if tokens == "deleted":
+                self.gate.forget_tokens()
+            self._forget_old()
+            return self.counts()
+
+    def _replace(self, seed: int, sizes: Mapping[str, int]) -> None:
+        self._generation += 1
+        self.settle(seed, sizes)
 
     def refill_credits(self) -> dict[str, object]:
         """Renew the credits now; what is left of them."""
@@ -257,7 +302,9 @@ CONTROLS = {
     "faults": "_control_faults",
     "clear_faults": "clear_faults",
     "token": "set_token",
+    "rotate_token": "rotate_token",
     "swap_tenant": "swap_tenant",
+    "refresh_demo": "refresh_demo",
     "credits": "credits",
     "refill_credits": "refill_credits",
     "rows": "_control_rows",

@@ -167,12 +167,6 @@ class Rows:
         if self.table.name in REFERRED:
             self._past.setdefault(number, []).append((self.store.era, row))
 
-    def extend(self, end: int) -> None:
-        """Let rows that run beside another table exist up to below that number, as they are generated."""
-        while self.end < end:
-            number, self.end = self.end, self.end + 1
-            self.put(number, self.generated.row(number))
-
     def remove(self, number: int, row: Row) -> None:
         """Let a row no longer exist."""
         block, index = divmod(number, BLOCK)
@@ -184,9 +178,9 @@ class Rows:
         """How many rows exist."""
         return self.end - sum(map(len, self._gone.values()))
 
-    def changed(self) -> Iterator[Row]:
-        """The existing rows that are not as they were generated."""
-        for rows in self._changed.values():
+    def touched(self) -> Iterator[Row]:
+        """The rows that are not as they were generated, deleted ones included: they can come back."""
+        for rows in (*self._changed.values(), *self._gone.values()):
             yield from rows.values()
 
     def parts(self, condition: Condition, low: int, high: int, backward: bool = False) -> Iterator[Part]:

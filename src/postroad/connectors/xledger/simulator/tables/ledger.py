@@ -191,6 +191,7 @@ TRANSACTIONS = Table(
     lambda sizes: sizes["timesheets"],
     Ids(lambda seed: 700_000_000_000 + seed % 1_000 * 100_000_000, ID_STEP, wide=True),
     connection=True,
+    sized=True,
     deltas=True,
     mutable=("text", "matchId", "reconciled"),
 )
@@ -222,6 +223,7 @@ BUDGET_DETAILS = Table(
     lambda sizes: sizes["timesheets"] // 10,
     far(8),
     connection=True,
+    sized=True,
     mutable=("amount3", "text"),
     fresh={"createdAt": NOW, "modifiedAt": NOW},
 )
@@ -244,6 +246,7 @@ EXCHANGE_RATES = Table(
     lambda sizes: max(sizes["timesheets"] // 20, 21),
     far(9),
     connection=True,
+    sized=True,
     mutable=("rate",),
     fresh={"createdAt": NOW, "modifiedAt": NOW, "dateFrom": TODAY},
 )

@@ -113,6 +113,7 @@ EMPLOYEES = Table(
     whole(lambda sizes: min(max(sizes["timesheets"] // 400, 12), 3_000)),
     far(0),
     connection=True,
+    sized=True,
     deltas=True,
     spare=True,
     mutable=("managerPhone", "info", "flexiFieldNumber1", "positionValue"),

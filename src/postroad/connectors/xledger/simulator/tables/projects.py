@@ -111,6 +111,7 @@ PROJECTS = Table(
     whole(lambda sizes: min(max(sizes["timesheets"] // 300, 8), 4_000)),
     far(6),
     connection=True,
+    sized=True,
     deltas=True,
     spare=True,
     mutable=("shortInfo", "pctCompleted", "totalCost", "projectManager"),

@@ -40,6 +40,7 @@ def _transactions(kind: str, parties: str, slots: tuple[int, int], of_timesheets
         lambda sizes: max(sizes["timesheets"] // of_timesheets, 20),
         far(slots[0]),
         connection=True,
+        sized=True,
         deltas=True,
         mutable=("text", "invoiceRemaining", "paymentDate", "reminderDate"),
         unfiltered=frozenset({"headerCreatedAt", "headerModifiedAt"}),

@@ -91,6 +91,7 @@ TIMESHEETS = Table(
     lambda _sizes: 1_000,
     Ids(lambda seed: 3_000_000_000 + seed % 1_000 * 100_000_000, ID_STEP, wide=True),
     connection=True,
+    sized=True,
     deltas=True,
     mutable=("workingHours", "text"),
     fresh={
