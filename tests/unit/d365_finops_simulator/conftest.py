@@ -61,8 +61,10 @@ def simulator() -> Iterator[FinopsSimulator]:
 
 @pytest.fixture
 def service(simulator: FinopsSimulator) -> Iterator[httpx.Client]:
-    """A client that is signed in."""
+    """A client that is signed in for as long as a test moves the clock."""
+    simulator.switch(token_seconds=1e7)
     headers = {"Authorization": f"Bearer {token(simulator)}"}
+    simulator.switch(token_seconds=3_600.0)
     with httpx.Client(headers=headers, base_url=simulator.url, timeout=10, verify=False) as client:
         yield client
 

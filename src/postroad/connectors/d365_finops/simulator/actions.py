@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from postroad.connectors.d365_finops.simulator import mistakes
@@ -18,15 +18,32 @@ from postroad.connectors.d365_finops.simulator.switches import Switches
 from postroad.sdk.simulator import Answer, Fault, Json, Request
 
 PATH = re.compile(r"/data/DataManagementDefinitionGroups/Microsoft\.Dynamics\.DataEntities\.(\w+)/?")
-EXPORTS = (
-    "ExportToPackage",
-    "ExportToPackageAsync",
-    "ExportToPackagePreview",
-    "ExportToPackagePreviewAsync",
-    "ExportToPackageDelta",
-)
+_ONE = ("executionId",)
+_START = ("definitionGroupId", "packageName", "executionId", "reExecute", "legalEntityId")
+PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "ExportToPackage": _START,
+    "ExportToPackageAsync": (*_START, "entityList"),
+    "ExportToPackagePreview": (*_START, "count"),
+    "ExportToPackagePreviewAsync": (*_START, "count"),
+    "ExportToPackageDelta": (*_START, "entityList"),
+    "GetExecutionSummaryStatus": _ONE,
+    "GetEntityExecutionSummaryStatusList": _ONE,
+    "GetExportedPackageUrl": _ONE,
+    "GetExecutionSummaryPageUrl": _ONE,
+    "GetExecutionErrors": _ONE,
+    "DeleteExecutionHistoryJob": _ONE,
+    "ResetVersionToken": ("definitionGroupId", "entityName", "sourceName"),
+    "GetEntitySequence": ("listOfDataEntities",),
+    "InitializeDataManagement": (),
+    "InitializeDataManagementAsync": (),
+}
+"""Every action, with its parameters as the model tells them."""
+
 NOTHING = object()
 """The value of an answer without a `value`."""
+SILENT = {"DeleteExecutionHistoryJob", "InitializeDataManagement", "InitializeDataManagementAsync"}
+RETURNED = {"ResetVersionToken": "Edm.Boolean", "GetEntityExecutionSummaryStatusList": "Collection(Edm.String)"}
+EXPORTS = tuple(name for name in PARAMETERS if name.startswith("ExportToPackage"))
 
 
 def roots(path: str) -> list[str]:
@@ -59,7 +76,7 @@ class Actions:
             raise RefusedError(mistakes.BAD_MODEL)
         request.facts["arguments"] = body
         value = act(self, name, body)
-        if name in {"DeleteExecutionHistoryJob", "InitializeDataManagement", "InitializeDataManagementAsync"}:
+        if name in SILENT:
             return Answer(b"", 204)
         answer: dict[str, Json] = {"@odata.context": f"{self._base}/data/$metadata#{_kind(value)}"}
         if value is not NOTHING:

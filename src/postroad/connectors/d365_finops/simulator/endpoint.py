@@ -79,11 +79,11 @@ class Endpoint(Simulator):
         parts = urlsplit(self.base_url)
         return {self.base_url, f"{parts.scheme}://localhost:{parts.port}"}
 
-    def settle(self) -> None:
+    def settle(self, patience: float = PATIENCE) -> None:
         """Let executions whose time is over come to their end, and forget what is too old."""
         now = self.clock.now()
         for execution in self.executions.due(now):
-            execution.build.done.wait(PATIENCE)
+            execution.build.done.wait(patience)
         with self._lock:
             self.executions.settle(now, self.switches, self.projects)
             self.blobs.drop()

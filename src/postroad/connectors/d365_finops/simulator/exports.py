@@ -192,7 +192,7 @@ def _strike(execution: Execution, fault: Fault) -> None:
     elif fault.kind == "keep_position":
         execution.keeps_position = True
     elif fault.kind == "outcome":
-        execution.ends = options.get("status", "Failed")
+        execution.ends = options.get("status", None if _failed(fault) else "Failed")
         execution.errors += options.get("errors", [])
         execution.errors_text = options.get("errors_text")
         for job in execution.jobs:

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 from urllib.parse import unquote
-from xml.sax.saxutils import quoteattr
 
-from postroad.connectors.d365_finops.simulator.actions import EXPORTS
+from postroad.connectors.d365_finops.simulator.actions import PARAMETERS, RETURNED, SILENT
 from postroad.connectors.d365_finops.simulator.entities import Entity, Field, catalogue, label_of
 from postroad.connectors.d365_finops.simulator.filters import NAMESPACE, invalid
 from postroad.connectors.d365_finops.simulator.mistakes import RefusedError
@@ -45,7 +44,7 @@ def document() -> Answer:
 
 @cache
 def _document() -> bytes:
-    parts = [*_enums(), *map(_entity_type, _every().values()), *map(_action, EXPORTS)]
+    parts = [*_enums(), *map(_entity_type, _every().values()), *map(_action, PARAMETERS)]
     sets = "".join(
         f'<EntitySet Name="{name}" EntityType="{NAMESPACE}.{each.name}"/>' for name, each in _every().items()
     )
@@ -77,13 +76,13 @@ def _properties(entity: Entity) -> Iterator[str]:
 
 def _action(name: str) -> str:
     kind = f"Collection({NAMESPACE}.DataManagementDefinitionGroup)"
-    bound = f'<Parameter Name="DataManagementDefinitionGroup" Type="{kind}"/>'
-    texts = [f'<Parameter Name={quoteattr(each)} Type="Edm.String"/>' for each in _PARAMETERS]
-    texts.append('<Parameter Name="reExecute" Type="Edm.Boolean" Nullable="false"/>')
-    return f'<Action Name="{name}" IsBound="true">{bound}{"".join(texts)}<ReturnType Type="Edm.String"/></Action>'
-
-
-_PARAMETERS = ("definitionGroupId", "packageName", "executionId", "legalEntityId")
+    inner = [f'<Parameter Name="DataManagementDefinitionGroup" Type="{kind}"/>']
+    for parameter in PARAMETERS[name]:
+        known = {"reExecute": "Edm.Boolean", "count": "Edm.Int32"}.get(parameter)
+        facts = "Edm.String" if known is None else f'{known}" Nullable="false'
+        inner.append(f'<Parameter Name="{parameter}" Type="{facts}"/>')
+    returned = "" if name in SILENT else f'<ReturnType Type="{RETURNED.get(name, "Edm.String")}"/>'
+    return f'<Action Name="{name}" IsBound="true">{"".join(inner)}{returned}</Action>'
 
 
 def _every() -> dict[str, Entity]:

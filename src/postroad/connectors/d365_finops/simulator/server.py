@@ -28,6 +28,7 @@ from postroad.sdk.simulator import Answer, Clock, Fault, Json
 
 DEMO_PROJECT = "Postroad"
 VENDORS = "VendorsV2"
+LONG = 60.0
 
 
 class FinopsSimulator(Endpoint):
@@ -225,13 +226,15 @@ class FinopsSimulator(Endpoint):
     # ---- what operators do ----
 
     def advance(self, seconds: float = 0, hours: float = 0, days: float = 0) -> float:
-        """Move the clock; its new time in seconds since 1970."""
+        """Move the clock; its new time in seconds since 1970. Packages that are due by then are waited for."""
         self.clock.advance(float(seconds) + float(hours) * 3_600 + float(days) * 86_400)
+        self.settle(LONG)
         return self.clock.now()
 
     def set_clock(self, to: float | str) -> float:
         """Set the clock to seconds since 1970 or an ISO time."""
         self.clock.set(seconds_of(to))
+        self.settle(LONG)
         return self.clock.now()
 
     def switch(self, **values: Any) -> dict[str, Any]:

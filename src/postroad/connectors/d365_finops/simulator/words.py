@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from postroad.connectors.d365_finops.simulator.entities import ARROW, Field, catalogue
+from postroad.connectors.d365_finops.simulator.entities import ARROW, Field, Kind, catalogue
 
 NARROW = 256
 WIDE = 4_096
@@ -104,16 +104,18 @@ _LISTS: dict[str, Sequence[str]] = {
 }
 
 
-@cache
 def vocabulary(field: Field) -> pa.Array:
     """The values that this field can be given, with repetitions."""
-    if field.enum is not None:
-        words: list[Any] = _spread(catalogue().enums[field.enum])
-    elif field.kind in "sm":
-        words = _texts(field.words)
+    return _vocabulary(field.kind, field.enum or field.words)
+
+
+@cache
+def _vocabulary(kind: Kind, name: str) -> pa.Array:
+    if kind in "eb":
+        words: list[Any] = _spread(catalogue().enums[name])
     else:
-        words = _VALUES[field.kind](field.words)
-    return pa.array(words, ARROW[field.kind])
+        words = _texts(name) if kind in "sm" else _VALUES[kind](name)
+    return pa.array(words, ARROW[kind])
 
 
 def _spread(words: Sequence[Any]) -> list[Any]:
