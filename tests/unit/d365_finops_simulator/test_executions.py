@@ -107,6 +107,8 @@ def test_previews_and_chosen_entities(simulator: FinopsSimulator, start: Start, 
     assert len(records(few["Vendors V2.csv"])) == 7
     assert len(records(fetch(export("all", action="ExportToPackagePreview", count=0))["Vendors V2.csv"])) == 40
     assert start("all", action="ExportToPackagePreview", count="7").status_code == 400
+    fetch(export(action="ExportToPackagePreview", count=7))
+    assert len(records(fetch(export())["Vendors V2.csv"])) == 40
 
 
 def test_only_excel_exports_wait_for_each_other(simulator: FinopsSimulator, start: Start, act: Act) -> None:

@@ -110,6 +110,7 @@ class Exporter:
         execution = Execution(
             execution_id, project.name, asked.package_name, company, now, switches.export_seconds, build, jobs
         )
+        execution.keeps_position = asked.preview is not None
         execution.excel = any(each.file.format.kind == "excel" for each in planned)
         if any(line.row["ValidationStatus"] != "Yes" for line in lines):
             execution.seconds = None

@@ -44,6 +44,8 @@ def wound(kind: str, options: Mapping[str, Any], columns: Sequence[str]) -> Woun
         raise ValueError(f"no such wound: {kind!r}; there are: {', '.join(get_args(Kind))}")
     column = options.get("column", len(columns) // 2)
     if isinstance(column, str):
+        if column.upper() not in columns:
+            raise ValueError(f"no column '{column}'")
         column = list(columns).index(column.upper())
     rows = options.get("rows", [options.get("row", 0)])
     return Wound(kind, tuple(int(row) for row in rows), int(column), str(options.get("value", "abc")))  # type: ignore[arg-type]
