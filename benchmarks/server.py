@@ -89,15 +89,15 @@ def warm_up(url: str, token: str, queries: dict[str, str]) -> None:
 
 
 def _serve(rows: int, *options: str) -> None:
-    from postroad.connectors.xledger.documents import Scope, walk_document
+    from postroad.connectors.xledger.documents import Reach, walk_document
     from postroad.connectors.xledger.entities import TIMESHEETS
     from postroad.connectors.xledger.simulator import XledgerSimulator
 
-    scope = Scope("MINE", "ALL", PAGE)
+    reach = Reach("MINE", "ALL", PAGE)
     queries = {
-        "tenant": walk_document(TIMESHEETS, scope, None, tenant=True).text,
-        "first": walk_document(TIMESHEETS, scope, None, tenant=False).text,
-        "next": walk_document(TIMESHEETS, scope, "x", tenant=False).text,
+        "tenant": walk_document(TIMESHEETS, reach, None, tenant=True).text,
+        "first": walk_document(TIMESHEETS, reach, None, tenant=False).text,
+        "next": walk_document(TIMESHEETS, reach, "x", tenant=False).text,
     }
     rendered = "--on-demand" not in options
     cache: dict[str, Any] = {"cache_bytes": None} if rendered else {}

@@ -13,6 +13,8 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import azurite
+
 ROOT = Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 
@@ -60,6 +62,16 @@ def postgresql_url() -> Iterator[str]:
         connection.execute(f'CREATE DATABASE "{name}"')
         yield f"{server.rpartition('/')[0]}/{name}"
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def container() -> Iterator[azurite.Container]:
+    """An empty container of this test's own in Azurite."""
+    endpoint = setting("POSTROAD_TEST_AZURITE")
+    if endpoint is None or not azurite.answers(endpoint):
+        absent("Azurite")
+    with azurite.container(endpoint) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

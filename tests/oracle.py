@@ -1,6 +1,6 @@
 """The law for a project on disk, whoever worked on it: what its lake and its books must say of a company.
 
-Nothing of the product takes part: values are converted by `tests.flow.expected`, the lake is read by
+Nothing of the product takes part: what must be there is said by `tests.flow.shown`, the lake is read by
 `tests.flow.lake_reader`, the books by SQL.
 """
 
@@ -14,63 +14,45 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.flow.expected import CHANGES_TYPES, COLUMNS, TABLE_TYPES, UnreadableError, converted
 from tests.flow.lake_reader import Table, read_table
+from tests.flow.shown import Key, Shown
 
-KEY = "dbId"
-TIMESHEETS = COLUMNS
 FINAL = {"succeeded", "partly_succeeded", "failed", "cancelled", "lost"}
 
 Row = dict[str, Any]
-Rows = dict[int, Row]
+Rows = dict[Key, Row]
 
 
 @dataclass(frozen=True)
 class Books:
-    """What the tracking database says: runs, listed files, payloads, the keys of open rejections."""
+    """What the tracking database says: runs, listed files, payloads, the keys of open rejections by dataset."""
 
     runs: list[Row]
     files: list[Row]
     payloads: list[Row]
-    refused: frozenset[int]
+    refused: Mapping[str, set[Key]]
 
 
-def expected(nodes: Mapping[int, Any]) -> Rows:
-    """The rows that a table must show for the timesheets that the simulator shows."""
-    return {key: converted(node) for key, node in nodes.items()}
-
-
-def unreadable(nodes: Mapping[int, Any]) -> set[int]:
-    """The timesheets with a value that no column can hold."""
-    found = set()
-    for key, node in nodes.items():
-        try:
-            converted(node)
-        except UnreadableError:
-            found.add(key)
-    return found
-
-
-def table(lake: Path, dataset: str) -> Rows:
+def table(lake: Path, shown: Shown) -> Rows:
     """The current state by key; asserts the types of its columns and that no key is there twice."""
-    rows = _rows(read_table(lake / "tables" / dataset), TABLE_TYPES)
-    found = {row[KEY]: row for row in rows}
-    assert len(found) == len(rows), f"tables/{dataset} holds a key twice"
+    rows = _rows(read_table(lake / "tables" / shown.path), shown.table_types)
+    found = {shown.key_of(row): row for row in rows}
+    assert len(found) == len(rows), f"tables/{shown.path} holds a key twice"
     return found
 
 
-def replayed(lake: Path, dataset: str) -> Rows:
+def replayed(lake: Path, shown: Shown) -> Rows:
     """What `changes` comes to when it is read in the order of `_version`."""
-    rows = _rows(read_table(lake / "changes" / dataset), CHANGES_TYPES)
-    assert len({(row["_version"], row[KEY]) for row in rows}) == len(rows), (
-        f"changes/{dataset}: a key twice in a commit"
+    rows = _rows(read_table(lake / "changes" / shown.path), shown.changes_types)
+    assert len({(row["_version"], shown.key_of(row)) for row in rows}) == len(rows), (
+        f"changes/{shown.path}: a key twice in a commit"
     )
     found: Rows = {}
     for row in sorted(rows, key=lambda row: row["_version"]):
         if row["_op"] == "delete":
-            found.pop(row[KEY], None)  # Added and deleted between two polls, it was never there.
+            found.pop(shown.key_of(row), None)  # Added and deleted between two polls, it was never there.
         else:
-            found[row[KEY]] = {name: value for name, value in row.items() if name != "_op"}
+            found[shown.key_of(row)] = {name: value for name, value in row.items() if name != "_op"}
     return found
 
 
@@ -82,33 +64,34 @@ def books(database: Path) -> Books:
         def read(query: str) -> list[Row]:
             return [dict(row) for row in db.execute(query)]
 
-        open_ones = read("select key from rejections where status = 'rejected' and key is not null")
+        refused: dict[str, set[Key]] = {}
+        for row in read("select connection, entity, key from rejections where status = 'rejected' and key is not null"):
+            refused.setdefault(f"{row['connection']}.{row['entity']}", set()).add(tuple(json.loads(row["key"])))
         return Books(
             runs=read("select * from runs order by started_at, id"),
             files=read("select * from files"),
             payloads=read("select * from payloads order by landing"),
-            refused=frozenset(json.loads(row["key"])[0] for row in open_ones),
+            refused=refused,
         )
 
 
-def assert_law(
-    folder: Path, nodes: Mapping[int, Any], *, dataset: str = "xledger/timesheets", dead: Collection[int] = ()
-) -> None:
-    """`tables` and `changes` equal what the simulator shows, rows aside that cannot be read and are listed as rejected;
+def assert_law(folder: Path, datasets: Sequence[Shown], *, dead: Collection[int] = ()) -> None:
+    """`tables` and `changes` equal what the sources show, rows aside that cannot be read and are listed as rejected;
     every run ended, or its process is dead (one of `dead`), which shows it as lost; every listed file exists.
     """
     lake, told = folder / "lake", books(folder / "postroad.db")
-    bad = unreadable(nodes)
-    assert told.refused == bad, f"rejected are {sorted(told.refused)} and not {sorted(bad)}"
-    current = table(lake, dataset)
-    truth = expected({key: node for key, node in nodes.items() if key not in bad})
-    assert_same(truth, current, bad, f"tables/{dataset}")
-    assert_same(current, replayed(lake, dataset), (), f"changes/{dataset}")
+    for shown in datasets:
+        bad = {key for key, row in shown.source().items() if row is None}
+        refused = told.refused.get(shown.name, set())
+        assert refused == bad, f"{shown.name}: rejected are {sorted(refused)} and not {sorted(bad)}"
+        current = table(lake, shown)
+        assert_same(shown.readable(), current, bad, f"tables/{shown.path}")
+        assert_same(current, replayed(lake, shown), (), f"changes/{shown.path}")
     assert_runs(told.runs, dead)
     assert_files(lake, told)
 
 
-def assert_same(truth: Rows, found: Rows, aside: Collection[int], where: str) -> None:
+def assert_same(truth: Rows, found: Rows, aside: Collection[Key], where: str) -> None:
     """Equal by key and value; says the first differences."""
     said = [f"{key} is missing" for key in truth if key not in found and key not in aside]
     said += [f"{key} should not be there" for key in found if key not in truth and key not in aside]

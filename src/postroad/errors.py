@@ -9,6 +9,7 @@ PostroadError
 │   ├── CursorExpiredError   forget these entities' positions and refresh them fully
 │   └── EntitiesFailedError  some entities of a feed failed; the others are complete
 ├── DatabaseError        the project's database did not answer: the same call again, later
+├── LakeError            the object store that holds the lake did not answer: the same command again, later
 ├── StoppedError         somebody asked the process to end: stop in order, call again to go on
 └── StateError           a second writer, a lost claim or a bug: stop, change nothing
     ├── LostClaimError       our claim ended while we worked: drop the work, a newer holder has it
@@ -97,6 +98,13 @@ class StoppedError(PostroadError):
 
 class DatabaseError(PostroadError):
     """The project's database did not answer; nothing was written and the same call may be made again."""
+
+
+class LakeError(PostroadError):
+    """The object store that holds the lake did not answer; what it had answered before is durable.
+
+    Whether the last call had its effect is not known; the same command finds out and goes on from there.
+    """
 
 
 class StateError(PostroadError):

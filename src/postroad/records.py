@@ -135,16 +135,22 @@ class Rows:
 
 @dataclass(frozen=True)
 class Check:
-    """One named step of a connection check."""
+    """One named step of a connection check; `entity` is the one that it is about, if it is about one."""
 
     step: str
     ok: bool
     sentence: str = ""
+    entity: str = ""
 
 
 def key_text(values: Iterable[object]) -> str:
     """The canonical text of a key: a JSON array of its fields, without spaces, `["se01","V-1042"]`."""
     return json.dumps(list(values), ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def key_values(key: Iterable[Json], fields: Iterable[pa.Field]) -> tuple[Any, ...]:
+    """A key that was kept as JSON, each field as a value of its column's type: `"2026-03-01"` is a date again."""
+    return tuple(pa.scalar(value).cast(field.type).as_py() for value, field in zip(key, fields, strict=True))
 
 
 def key_texts(records: pa.RecordBatch | pa.Table, key: Sequence[str]) -> list[str]:

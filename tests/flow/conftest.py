@@ -14,6 +14,7 @@ from tests.flow.harness import World
 def _no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The simulator speaks plain HTTP, and loading the world's certificates would take 50 ms of every sync."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SSL_CERT_FILE", raising=False)
         patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("certificates")))
         yield
 

@@ -1,6 +1,6 @@
-"""What the tables must hold, from the simulator's rows alone: a second converter, written from the fact sheet.
+"""What the tables must hold, from the simulators' rows alone: a second converter, written from the fact sheet.
 
-Slow, one value at a time, with nothing of the product: Decimal, date, and zoneinfo for Oslo's local times.
+Slow, one value at a time, with nothing of the product: Decimal, date, and zoneinfo for local times.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-OSLO = ZoneInfo("Europe/Oslo")
+OSLO, STOCKHOLM = ZoneInfo("Europe/Oslo"), ZoneInfo("Europe/Stockholm")
 MOMENT = pa.timestamp("us", "UTC")
 DECIMAL = pa.decimal128(38, 9)
 
@@ -41,15 +41,17 @@ FIELDS: dict[str, pa.DataType] = {
     "project.code": pa.string(),
     "timesheetStatus.name": pa.string(),
 }
-COLUMNS = {path.replace(".", "_"): kind for path, kind in FIELDS.items()}
+KINDS: dict[str, pa.DataType] = {
+    "id64": pa.int64(), "int": pa.int64(), "text": pa.string(), "bool": pa.bool_(), "date": pa.date32(),
+    "money": DECIMAL, "decimal": DECIMAL, "number": DECIMAL, "local_time": MOMENT, "datetime": MOMENT,
+}  # fmt: skip
+"""What a column of each declared kind is: in declarations of entities, and of the tables behind links."""
 RESERVED = {
     "_changed_at": MOMENT,
     "_ambiguous": pa.map_(pa.string(), pa.string()),
     "_version": pa.int64(),
     "_run": pa.string(),
 }
-TABLE_TYPES = {**COLUMNS, **RESERVED}
-CHANGES_TYPES = {**COLUMNS, "_op": pa.string(), **RESERVED}
 _PLAIN: dict[pa.DataType, type] = {pa.int64(): int, pa.string(): str, pa.bool_(): bool}
 
 
@@ -57,11 +59,11 @@ class UnreadableError(ValueError):
     """This row holds a value that its column cannot hold."""
 
 
-def converted(node: Mapping[str, Any]) -> dict[str, Any]:
+def converted(node: Mapping[str, Any], fields: Mapping[str, pa.DataType] = FIELDS) -> dict[str, Any]:
     """The business columns and `_ambiguous` of one node."""
     row: dict[str, Any] = {}
     ambiguous: list[tuple[str, str]] = []
-    for path, kind in FIELDS.items():
+    for path, kind in fields.items():
         column = path.replace(".", "_")
         value = _leaf(node, path)
         row[column] = None if value is None else _value(value, kind)
@@ -71,13 +73,28 @@ def converted(node: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
+def cell(value: Any, kind: pa.DataType) -> Any:
+    """What a cell of a link's table shows; its times name no zone."""
+    if value is None:
+        return None
+    if kind == MOMENT and isinstance(value, datetime):
+        return value.replace(tzinfo=STOCKHOLM).astimezone(UTC)
+    if kind == DECIMAL and not isinstance(value, str):
+        return _decimal(str(value))
+    if kind == pa.date32() and isinstance(value, date):
+        return value
+    if kind in _PLAIN and type(value) is _PLAIN[kind]:
+        return value
+    raise UnreadableError(f"{value!r} is no {kind}")
+
+
 def _leaf(node: Mapping[str, Any], path: str) -> Any:
     """The value at the end of a path; a reference to nothing is null or has dbId 0."""
     head, _, tail = path.partition(".")
     if not tail:
         return node[head]
     reference = node[head]
-    return None if reference is None or reference.get("dbId") == 0 else reference[tail]
+    return None if reference is None or reference.get("dbId") == 0 else _leaf(reference, tail)
 
 
 def _value(value: Any, kind: pa.DataType) -> Any:
@@ -85,7 +102,7 @@ def _value(value: Any, kind: pa.DataType) -> Any:
         if kind == MOMENT:
             return _instant(datetime.fromisoformat(value))
         if kind == DECIMAL:
-            return _decimal(value)
+            return _decimal(str(value))
         if kind == pa.date32():
             return date.fromisoformat(value)
     except (ArithmeticError, ValueError) as error:

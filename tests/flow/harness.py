@@ -1,92 +1,74 @@
-"""A world in one process: a simulator, a project folder, a clock that jumps, and crashes at durable points.
-
-After a crash nothing of the App that crashed takes effect any more, whatever its `finally` blocks do: as after a real
-kill. The next App comes when the leases have run out.
-"""
+"""A world in one process: simulators, a project folder, a clock that jumps, and crashes at durable points."""
 
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection as Transaction
-
 from postroad.app import App
 from postroad.app.runs import Report
+from postroad.connectors.excel_link.settings import ExcelLinkSettings
+from postroad.connectors.excel_link.simulator import ExcelLinkSimulator
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.connectors.xledger.simulator import XledgerSimulator
-from postroad.engine.heart import Heart
-from postroad.lake import Dataset
-from postroad.lake.delta import DeltaLog
-from postroad.project import Allowance, Connection, Project, Sync
+from postroad.project import Allowance, Connection, Project, StorageAccount, Sync
 from postroad.project.model import DATABASE
 from postroad.records import Check, Feed, Payload, Rows, Want
 from postroad.sdk.connector import Source
 from postroad.sdk.secrets import Secret
+from postroad.sdk.simulator import Clock, Simulator
 from postroad.telemetry import Point, Stage
+from tests import azurite
+from tests.azurite import Container
+from tests.flow.doomed import LEASES_ARE_OVER, Crash, Doomed, Side, Trap, never
+from tests.flow.shown import Shown, entity_shown, table_settings, table_shown
 
-LEASES_ARE_OVER = 61.0
+__all__ = ["LEASES_ARE_OVER", "NAME", "Crash", "Side", "Trap", "World", "outcomes"]
+
 NAME = "xledger.timesheets"
 UNGUARDED = Allowance(rows=1_000_000)
 START = 1_790_000_000.0  # 2026-09-21, a Monday
 
 
-class Crash(BaseException):
-    """The process dies here. No `except Exception` may see it."""
-
-
-class Side(StrEnum):
-    """Of the effect that a durable point follows."""
-
-    BEFORE = "before"
-    AFTER = "after"
-
-
 @dataclass
-class Trap:
-    """Kills the process at the nth passing of a point, or just before the effect that would pass it."""
+class Servers:
+    """Sockets that outlive a world, for worlds whose lakes know an address; a simulator of each kind at a time."""
 
-    point: Point
-    nth: int = 1
-    side: Side = Side.AFTER
-    fired: bool = False
-    dead: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    open: dict[type, Any] = field(default_factory=dict)
 
-    def before(self, point: Point) -> None:
-        """An effect is about to happen."""
-        self._reached(point, Side.BEFORE)
+    def serve(self, simulator: Simulator) -> None:
+        """Let this simulator answer from now on."""
+        server = self.open.get(type(simulator))
+        if server is None:
+            self.open[type(simulator)] = simulator.start()._server
+        else:
+            server.simulator = simulator
+            simulator._server = server
 
-    def after(self, point: Point) -> None:
-        """An effect is durable."""
-        self._reached(point, Side.AFTER)
-
-    def _reached(self, point: Point, side: Side) -> None:
-        with self.lock:
-            if self.dead:
-                raise Crash
-            if point is self.point and side is self.side:
-                self.nth -= 1
-                if self.nth == 0:
-                    self.fired = self.dead = True
-                    raise Crash
+    def stop(self) -> None:
+        """Close them."""
+        for server in self.open.values():
+            server.simulator.stop()
 
 
 @dataclass
 class Span:
-    """The requests of one call of `fetch`: of a walk, or of one poll."""
+    """The requests of one call of `fetch`, which are among those from `first` to `last` of its simulator: of a walk, or
+    of one poll of changes. A fetch that found nothing new, or died before its walk began, has neither.
+    """
 
-    walk: tuple[int, int] | None
+    feed: str
+    kind: str
+    requests: Sequence[Any]
     first: int
-    last: int
     kills: int
+    last: int = 0
+    walk: tuple[int, int] | None = None
 
 
 class World:
@@ -103,9 +85,15 @@ class World:
         database: str = DATABASE,
         now: float = START,
         settings: dict[str, Any] | None = None,
+        container: Container | None = None,
+        entities: Sequence[str] = ("timesheets",),
+        tables: Mapping[str, Sequence[str]] | None = None,
+        sizes: Mapping[str, int] | None = None,
+        servers: Servers | None = None,
         **switches: Any,
     ) -> None:
         self.folder = folder
+        self.container = container
         self.now = now
         self.frozen = False
         self.kills = 0
@@ -114,28 +102,59 @@ class World:
         self.spans: list[Span] = []
         self.said: list[str] = []
         self.at_stage: dict[Stage, Callable[[], None]] = {}
-        self.sim = XledgerSimulator(seed=seed, timesheets=timesheets, clock=lambda: self.now, **switches)
+        clock = Clock(lambda: self.now)
+        self.sim = XledgerSimulator(seed=seed, timesheets=timesheets, sizes=sizes, clock=clock, **switches)
+        self.links = ExcelLinkSimulator(seed=seed, clock=clock)
+        self._entities = tuple(entities)
+        self._tables = dict(tables or {})
         self._max_deletes = max_deletes
         self._database = database
+        self._servers = servers
         self._settings = {"page_size": page_size, **(settings or {})}
 
     def __enter__(self) -> Self:
-        self.sim.start()
+        for simulator in (self.sim, self.links):
+            if self._servers is None:
+                simulator.start()
+            else:
+                self._servers.serve(simulator)
         self.project = self._project()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.sim.stop()
+        for simulator in (self.sim, self.links) if self._servers is None else ():
+            simulator.stop()
 
     def _project(self) -> Project:
         settings = XledgerSettings(url=self.sim.url, token=Secret.literal(self.sim.token), **self._settings)
+        connections = {"xledger": Connection("xledger", "xledger", settings)}
+        syncs = [Sync("xledger", self._entities, self._max_deletes)]
+        if self._tables:
+            tables = {name: table_settings(self.links, name, links) for name, links in self._tables.items()}
+            linked = ExcelLinkSettings(**_with_secrets(tables), time_zone="Europe/Stockholm", burst=100_000)
+            connections["links"] = Connection("links", "excel_link", linked)
+            syncs.append(Sync("links", tuple(tables), self._max_deletes))
         return Project(
             "rehearsal",
             self.folder,
-            connections={"xledger": Connection("xledger", "xledger", settings)},
-            syncs=(Sync("xledger", ("timesheets",), self._max_deletes),),
+            connections=connections,
+            syncs=tuple(sync for sync in syncs if sync.entities),
             database=self._database,
+            **self._lake(),
         )
+
+    def _lake(self) -> dict[str, Any]:
+        if self.container is None:
+            return {}
+        storage = StorageAccount(azurite.ACCOUNT, Secret.literal(azurite.KEY), endpoint=self.container.endpoint)
+        return {"lake": f"{self.container.url}/lake", "storage": storage}
+
+    @property
+    def datasets(self) -> list[Shown]:
+        """The datasets, and what they must show."""
+        own = self._settings.get("entities", {})
+        found = [entity_shown(self.sim, name, own.get(name, {}).get("columns")) for name in self._entities]
+        return found + [table_shown(self.links, name, links) for name, links in self._tables.items()]
 
     def configure(self, **settings: Any) -> None:
         """Change settings of the connection, as a person edits postroad.yaml."""
@@ -158,13 +177,13 @@ class World:
     @contextmanager
     def open(self, trap: Trap | None = None) -> Iterator[App]:
         """An App on the project's folder; with a trap it is dead once that is sprung."""
-        app = _Watched(self, trap or _never())
+        app = _Watched(self, trap or never())
         with app:
             yield app
 
     def do(self, work: Callable[[App], Any], trap: Trap | None = None) -> Any:
         """Do something with an App of its own; None if it crashed. Then its leases have run out."""
-        trap = trap or _never()
+        trap = trap or never()
         try:
             with self.open(trap) as app:
                 return work(app)
@@ -187,9 +206,9 @@ class World:
         self.sync(trap, **options)
         return trap.fired
 
-    def replay(self, trap: Trap | None = None) -> Report | None:
+    def replay(self, trap: Trap | None = None, name: str = NAME) -> Report | None:
         """One `postroad replay`."""
-        done: Report | None = self.do(lambda app: app.runs.replay(NAME), trap)
+        done: Report | None = self.do(lambda app: app.runs.replay(name), trap)
         return done
 
     # The tracking database
@@ -230,18 +249,26 @@ class World:
 
     @property
     def lake(self) -> Path:
-        """The lake's folder."""
+        """The lake's folder; of one on an object store a copy as it is now."""
+        if self.container is not None:
+            return self.container.mirror(self.folder / "container") / "lake"
+        assert self.project.lake_folder is not None
         return self.project.lake_folder
 
     @property
     def tables(self) -> Path:
-        """The Delta table of the current state."""
-        return self.lake / "tables" / "xledger" / "timesheets"
+        """The Delta table of the timesheets' current state."""
+        return self.folder_of("tables", NAME)
 
     @property
     def changes(self) -> Path:
-        """The Delta table of the history."""
-        return self.lake / "changes" / "xledger" / "timesheets"
+        """The Delta table of their history."""
+        return self.folder_of("changes", NAME)
+
+    def folder_of(self, what: str, name: str) -> Path:
+        """The Delta table of a dataset's current state or history."""
+        connection, _, entity = name.partition(".")
+        return self.lake / what / connection / entity
 
     def ask(self, look: Callable[[App], Any]) -> Any:
         """What an App says; it does nothing else."""
@@ -249,8 +276,13 @@ class World:
             return look(app)
 
     def status(self) -> Any:
-        """The status of the dataset."""
-        return self.ask(lambda app: app.datasets.status()[0])
+        """The status of the first dataset."""
+        return self.statuses()[0]
+
+    def statuses(self) -> list[Any]:
+        """The status of each dataset."""
+        found: list[Any] = self.ask(lambda app: app.datasets.status())
+        return found
 
     def rejected(self) -> list[dict[str, Any]]:
         """The open rejections."""
@@ -262,109 +294,29 @@ class World:
         return [request for request in self.sim.requests if root in request["roots"]]
 
 
-def _never() -> Trap:
-    return Trap(Point.RUN_CLAIMED, nth=0)
-
-
-class _Watched(App):
+class _Watched(Doomed):
     """An App whose effects pass a trap, and whose calls of `fetch` are noted."""
 
     def __init__(self, world: World, trap: Trap) -> None:
         self._world = world
-        self._trap = trap
-        self._passed = Counter[Point]()
 
         def watcher(point: Point) -> None:
             world.points[point] += 1
-            trap.after(point)
 
-        super().__init__(world.project, reporter=_Reporter(world, self), clock=lambda: world.now, sleep=world.sleep,
-                         watcher=watcher)  # fmt: skip
-        self.heart = Heart(beat=3600.0)
-        self._guard_database()
-        self._guard_disk()
-        self._guard_datasets()
-
-    def _guard_database(self) -> None:
-        write = self.tracking.database.write
-
-        @contextmanager
-        def guarded(point: Point) -> Iterator[Transaction]:
-            self._trap.before(point)
-            with write(point) as transaction:
-                yield transaction
-                if self._trap.dead:
-                    raise Crash
-
-        self.tracking.database.write = guarded  # type: ignore[method-assign]
-
-    def _guard_disk(self) -> None:
-        disk, before = self.lake.disk, self._trap.before
-        write_new, seal, move, remove = disk.write_new, disk.seal, disk.move, disk.remove
-
-        def guarded_write(name: str, data: bytes, point: Point) -> None:
-            before(point)
-            write_new(name, data, point)
-
-        def guarded_seal(name: str, file: Any, point: Point) -> int:
-            before(point)
-            return seal(name, file, point)
-
-        def guarded_move(source: str, target: str) -> None:
-            before(Point.CLOSE_MOVED)
-            move(source, target)
-
-        def guarded_remove(name: str) -> None:
-            before(Point.FILES_DROPPED)
-            remove(name)
-
-        disk.write_new = guarded_write  # type: ignore[method-assign]
-        disk.seal = guarded_seal  # type: ignore[method-assign]
-        disk.move = guarded_move  # type: ignore[method-assign]
-        disk.remove = guarded_remove  # type: ignore[method-assign]
-
-    def _guard_datasets(self) -> None:
-        dataset_of = self.lake.dataset
-
-        def guarded(connection: str, entity: Any) -> Dataset:
-            dataset = dataset_of(connection, entity)
-            for log in (dataset.changes, dataset.table):
-                self._guard_log(log)
-            return dataset
-
-        self.lake.dataset = guarded  # type: ignore[method-assign]
-
-    def _guard_log(self, log: DeltaLog) -> None:
-        before = self._trap.before
-        commit, tidy, open_for_writing = log.commit, log.tidy, log.open_for_writing
-
-        def guarded_commit(*arguments: Any, point: Point, **named: Any) -> None:
-            before(point)
-            commit(*arguments, point=point, **named)
-
-        def guarded_tidy() -> None:
-            before(Point.CHECKPOINT)
-            tidy()
-
-        def guarded_open() -> None:
-            before(Point.TORN_ASIDE)
-            before(Point.LOG_SEALED)
-            open_for_writing()
-
-        log.commit = guarded_commit  # type: ignore[method-assign]
-        log.tidy = guarded_tidy  # type: ignore[method-assign]
-        log.open_for_writing = guarded_open  # type: ignore[method-assign]
+        super().__init__(world.project, trap, reporter=_Reporter(world, self), clock=lambda: world.now,
+                         sleep=world.sleep, watcher=watcher)  # fmt: skip
 
     def source(self, connection: str) -> Source:
         """The connection's source, with its calls noted."""
-        return _Noted(super().source(connection), self._world, self)
+        return _Noted(super().source(connection), connection, self._world, self)
 
 
 class _Noted:
     """A source that notes which requests belong to which call of `fetch`."""
 
-    def __init__(self, source: Source, world: World, app: App) -> None:
+    def __init__(self, source: Source, connection: str, world: World, app: App) -> None:
         self._source = source
+        self._connection = connection
         self._world = world
         self._app = app
         self.check, self.discover, self.parse = source.check, source.discover, source.parse
@@ -372,19 +324,27 @@ class _Noted:
 
     def fetch(self, feed: Feed, want: Want) -> Iterator[Payload]:
         """See `Source.fetch`."""
-        walk = self._app.tracking.walks.open("xledger", feed.name) if feed.kind == "walk" else None
         world = self._world
-        span = Span((world.books_lost, walk["id"]) if walk else None, len(world.sim.requests), 0, world.kills)
+        requests = world.links.requests if self._connection == "links" else world.sim.requests
+        span = Span(f"{self._connection}.{feed.name}", feed.kind, requests, len(requests), world.kills)
+        span.walk = self._walk(feed)
         world.spans.append(span)
         answers = self._source.fetch(feed, want)
         while True:
             try:
                 payload = next(answers, None)
             finally:
-                span.last = len(world.sim.requests)
+                span.last = len(requests)
             if payload is None:
                 return
             yield payload
+            span.walk = span.walk or self._walk(feed)  # A scope that looks again begins its walk with what it found.
+
+    def _walk(self, feed: Feed) -> tuple[int, int] | None:
+        if feed.kind != "walk":
+            return None
+        walk = self._app.tracking.walks.open(self._connection, feed.entities[0].name, feed.scope.name)
+        return (self._world.books_lost, walk["id"]) if walk else None
 
     check: Callable[[], Iterator[Check]]
     discover: Callable[[], Iterator[Feed]]
@@ -421,3 +381,12 @@ class _Reporter:
 def outcomes(report: Report | None) -> Sequence[tuple[str, str]]:
     """Feed and status of each run of a report."""
     return [] if report is None else [(outcome.feed, outcome.status) for outcome in report.outcomes]
+
+
+def _with_secrets(tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    for settings in tables.values():
+        if "link" in settings:
+            settings["link"] = Secret.literal(settings["link"])
+        else:
+            settings["links"] = {name: Secret.literal(link) for name, link in settings["links"].items()}
+    return {"tables": tables}

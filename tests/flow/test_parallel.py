@@ -89,6 +89,7 @@ def test_one_broken_table_stops_no_other(project: Project, company: XledgerSimul
     assert ran(project).exit_code == 0
     company.mutate(1, entity="customers")
     assert ran(project).exit_code == 0
+    assert project.lake_folder is not None
     first = project.lake_folder / "changes" / "xledger" / "customers" / "_delta_log" / f"{0:020}.json"
     good = first.read_bytes()
     first.write_text("nonsense")

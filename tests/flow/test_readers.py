@@ -17,7 +17,11 @@ from postroad import App, Connection, Project, Sync
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.connectors.xledger.simulator import XledgerSimulator
 from postroad.sdk.secrets import Secret
-from tests import oracle
+from tests.flow.expected import FIELDS
+from tests.flow.lake_reader import Row
+from tests.flow.shown import entity_shown
+
+COLUMNS = [path.replace(".", "_") for path in FIELDS]
 
 
 def by_pandas(table: Path) -> pa.Table:
@@ -39,7 +43,7 @@ def by_polars(table: Path) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, oracle.Rows]]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[int, Row]]]:
     """A lake after a first load and changes, and what its table must show."""
     folder = tmp_path_factory.mktemp("readers")
     with XledgerSimulator(seed=11, timesheets=600, burst=None, concurrency=None) as company:
@@ -54,12 +58,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, orac
             company.delete(5)
             company.add(10)
             assert app.runs.start().exit_code == 0
-        yield folder / "lake", oracle.expected(company.rows(owner_set="MINE"))
+        yield folder / "lake", {key: row for (key,), row in entity_shown(company, "timesheets").readable().items()}
 
 
 @pytest.mark.parametrize("read", [by_pandas, by_duckdb, by_polars])
 def test_tables_show_what_the_remote_system_shows(
-    world: tuple[Path, oracle.Rows], read: Callable[[Path], pa.Table]
+    world: tuple[Path, dict[int, Row]], read: Callable[[Path], pa.Table]
 ) -> None:
     """Keys, texts, decimals, dates and instants, row by row."""
     lake, truth = world
@@ -68,7 +72,7 @@ def test_tables_show_what_the_remote_system_shows(
 
 @pytest.mark.parametrize("read", [by_pandas, by_duckdb, by_polars])
 def test_changes_in_version_order_come_to_the_same(
-    world: tuple[Path, oracle.Rows], read: Callable[[Path], pa.Table]
+    world: tuple[Path, dict[int, Row]], read: Callable[[Path], pa.Table]
 ) -> None:
     """The last change of each key, deletes left out."""
     lake, truth = world
@@ -86,4 +90,4 @@ def plain(table: pa.Table) -> dict[int, dict[str, Any]]:
 
 def simple(row: dict[str, Any]) -> dict[str, Any]:
     """The business columns of a row as Python values that compare, whatever Arrow type a reader chose for them."""
-    return {name: row[name] for name in oracle.TIMESHEETS}
+    return {name: row[name] for name in COLUMNS}

@@ -138,12 +138,10 @@ def test_sequence_03_a_restored_database_drops_its_cursors(world: World) -> None
 
 
 def test_sequence_04_silence_of_an_expired_cursor_is_no_quiet_day(world: World) -> None:
-    """Polls every two days; the position's own entry is forgotten and the server answers with nothing."""
-    world.sim.switch(expired_cursor="empty")
+    """The server forgets sooner than it says, also our position's own entry, and answers with nothing."""
+    world.sim.switch(expired_cursor="empty", retention_hours=20)
     world.sync()
     world.sim.mutate(1)
-    world.sync()
-    world.wait(hours=47)
     world.sync()
     world.wait(hours=47)
     world.sim.mutate(4)
@@ -156,6 +154,26 @@ def test_sequence_04_silence_of_an_expired_cursor_is_no_quiet_day(world: World) 
     assert polls[0] is not None
     assert polls[0] == polls[1], "it was not looked at a second time"
     assert _refreshes(world) == refreshes + 1
+    settle(world)
+    assert_law(world)
+
+
+@pytest.mark.parametrize("mode", ["error", "oldest", "empty"])
+def test_sequence_04_quiet_days_cost_no_refresh(world: World, mode: str) -> None:
+    """Polls every two days; the position's own entry is forgotten, and all that followed it is still there."""
+    world.sim.switch(expired_cursor=mode)
+    world.sync()
+    world.sim.mutate(1)
+    world.sync()
+    refreshes = _refreshes(world)
+    for _ in range(2):
+        world.wait(hours=47)
+        world.sync()
+    world.sim.mutate(4)
+    world.sim.delete(2)
+    world.wait(hours=47)
+    world.sync()
+    assert _refreshes(world) == refreshes
     settle(world)
     assert_law(world)
 

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 
 from postroad.telemetry import Point, Stage
-from tests.flow.expected import TABLE_TYPES
 from tests.flow.harness import NAME, Side, World, outcomes
 from tests.flow.lake_reader import Row, read_table
 from tests.flow.law import assert_law, settle, table_rows
@@ -322,7 +321,7 @@ def test_weakness_25_types_do_not_hang_on_the_values(world: World) -> None:
     world.sim.mutate(3)
     world.sync()
     for file in read_table(world.tables).files():
-        assert {field.name: field.type for field in file.schema} == TABLE_TYPES
+        assert {field.name: field.type for field in file.schema} == world.datasets[0].table_types
     assert {row["hourlyRevenueCurrency"] for row in table_rows(world)} == {None}
     assert_law(world)
 
@@ -365,7 +364,7 @@ def test_weakness_28_an_empty_reference_is_null(tmp_path: Path, form: str) -> No
         assert (row["project_dbId"], row["project_code"], row["project_description"]) == (None, None, None)
         schema = read_table(world.tables).files()[0].schema
         assert schema.field("project_code").metadata == {b"source": b"project.code"}
-        assert set(schema.names) == set(TABLE_TYPES)
+        assert set(schema.names) == set(world.datasets[0].table_types)
         assert_law(world)
 
 

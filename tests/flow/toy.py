@@ -15,11 +15,10 @@ from typing import Any
 import pyarrow as pa
 
 from postroad.app import App
-from postroad.engine.heart import Heart
 from postroad.project import Connection, Project, Sync
 from postroad.records import Check, Entity, Feed, Payload, Rows, Scope, Want
 from postroad.sdk.connector import Source
-from tests.flow.harness import LEASES_ARE_OVER, Crash, Trap, _never
+from tests.flow.doomed import LEASES_ARE_OVER, Crash, Doomed, Trap, never
 
 DAY = pa.date32()
 COLUMNS = {"id": pa.int64(), "day": DAY, "text": pa.string(), "extra": pa.string()}
@@ -163,7 +162,7 @@ class ToyWorld:
 
     def do(self, work: Callable[[App], Any], trap: Trap | None = None) -> Any:
         """Something with an App of its own; None if it crashed."""
-        trap = trap or _never()
+        trap = trap or never()
         try:
             with _ToyApp(self, trap) as app:
                 return work(app)
@@ -184,7 +183,7 @@ class ToyWorld:
         return [(row["_op"], row["id"]) for row in self.do(lambda app: app.datasets.query(sql).to_pylist())]
 
 
-class _ToyApp(App):
+class _ToyApp(Doomed):
     def __init__(self, world: ToyWorld, trap: Trap) -> None:
         project = Project("toy", world.folder, connections={"toy": Connection("toy", "xledger", None)},  # type: ignore[arg-type]
                           syncs=(replace(world.rule),))  # fmt: skip
@@ -194,8 +193,7 @@ class _ToyApp(App):
             world.now += 0.001
             return world.now
 
-        super().__init__(project, clock=tick, sleep=lambda _: None, watcher=trap.after)
-        self.heart = Heart(beat=3600.0)
+        super().__init__(project, trap, clock=tick, sleep=lambda _: None)
         self.reporter.say = world.said.append  # type: ignore[method-assign, assignment]
 
     def source(self, connection: str) -> Source:

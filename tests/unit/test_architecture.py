@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -42,6 +43,7 @@ HOMES = {
     "fastapi": {"server"},
     "graphql": {"connectors"},
     "httpx": {"sdk", "connectors"},
+    "obstore": {"lake"},
     "psycopg": {"store"},
     "pyspark": {"spark"},
     "python_calamine": {"connectors"},
@@ -272,13 +274,22 @@ def test_a_run_leaves_an_installed_pandas_alone_and_others_may_use_it() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-@pytest.mark.parametrize("lock", sorted((ROOT / "requirements").iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", sorted((ROOT / "requirements").glob("*.lock")), ids=lambda path: path.name)
 def test_locks_hold_hashes_and_no_addresses(lock: Path) -> None:
     text = lock.read_text()
     assert not re.search(r"://|^\s*-(?!-hash)|^-e| @ ", text.replace("--hash", ""), re.MULTILINE)
     packages = re.findall(r"^[\w.-]+==.+?(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
     assert packages
     assert all("--hash=sha256:" in package for package in packages)
+
+
+def test_the_lock_of_node_packages_holds_hashes_and_no_addresses() -> None:
+    packages = json.loads((ROOT / "requirements" / "azurite" / "package-lock.json").read_text())["packages"]
+    root = packages.pop("")
+    assert set(root["dependencies"].values()) == {packages["node_modules/azurite"]["version"]}
+    for name, package in packages.items():
+        assert package["integrity"].startswith("sha"), name
+        assert "resolved" not in package, name
 
 
 def test_no_registry_hosts_and_no_machine_paths() -> None:

@@ -19,8 +19,7 @@ from postroad.engine.heart import Heart
 from postroad.engine.stop import Stop
 from postroad.errors import ConfigError
 from postroad.lake import Dataset, Lake
-from postroad.lake.disk import LocalDisk
-from postroad.project import Project, Sync, load_project, network_filesystem
+from postroad.project import Project, Sync, load_project, network_filesystem, open_disk
 from postroad.records import Feed
 from postroad.sdk.connector import Source, Tools
 from postroad.sdk.registry import load_connector
@@ -65,7 +64,7 @@ class App:
         self._sleep = sleep or self.stop.sleep
         _refuse_network_disk(project)
         self.tracking = Tracking(project.database_url, __version__, clock=clock, sleep=self._sleep, watcher=watcher)
-        self.lake = Lake(LocalDisk(project.lake_folder, watcher))
+        self.lake = Lake(open_disk(project, watcher))
         self.heart = Heart()
         self.runs = Runs(self)
         self.datasets = Datasets(self)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from postroad.errors import ConfigError
 from postroad.lake import Dataset
 from postroad.lake.delta import DeltaLog
+from postroad.lake.parquet import read_files
 
 MEMORY = "1GB"
 
@@ -36,15 +37,36 @@ def query(datasets: Sequence[Dataset], sql: str) -> pa.Table:
 
 
 def _view(database: duckdb.DuckDBPyConnection, dataset: Dataset, log: DeltaLog, schema: pa.Schema, name: str) -> None:
-    paths = [dataset.disk.url(f"{log.folder}/{member.path}") for member in log.members()]
+    paths = [f"{log.folder}/{member.path}" for member in log.members()]
     target = f"{_quoted(dataset.connection)}.{_quoted(name)}"
-    if not paths:
-        empty = schema.empty_table()
-        database.register(f"empty_{name}", empty)
-        database.execute(f"CREATE VIEW {target} AS SELECT * FROM {_quoted(f'empty_{name}')}")  # noqa: S608 - quoted
+    if paths and dataset.disk.local:
+        files = ", ".join("'" + dataset.disk.url(path).replace("'", "''") + "'" for path in paths)
+        database.execute(f"CREATE VIEW {target} AS SELECT * FROM read_parquet([{files}], union_by_name = true)")  # noqa: S608 - quoted
         return
-    files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-    database.execute(f"CREATE VIEW {target} AS SELECT * FROM read_parquet([{files}], union_by_name = true)")  # noqa: S608 - quoted
+    database.register(log.folder, Scan(dataset, paths, schema))
+    database.execute(f"CREATE VIEW {target} AS SELECT * FROM {_quoted(log.folder)}")  # noqa: S608 - quoted
+
+
+class Scan:
+    """The rows of files, maybe none, as an Arrow stream that DuckDB opens as often as a query looks at it.
+
+    So files of an object store are read by us, in parts, without an extension of DuckDB's.
+    """
+
+    def __init__(self, dataset: Dataset, paths: Sequence[str], schema: pa.Schema) -> None:
+        self._dataset = dataset
+        self._paths = paths
+        self._schema = schema
+
+    def __arrow_c_schema__(self) -> object:
+        """Arrow's PyCapsule interface."""
+        return self._schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Arrow's PyCapsule interface: the rows from their beginning."""
+        tables = read_files(self._dataset.disk, self._paths, self._schema)
+        batches = (batch for table in tables for batch in table.to_batches())
+        return pa.RecordBatchReader.from_batches(self._schema, batches).__arrow_c_stream__(requested_schema)
 
 
 def _quoted(name: str) -> str:

@@ -19,8 +19,10 @@ class DatasetStatus:
     """One dataset: what it holds, what waits for it, and what a person should know.
 
     `dropped` says that a person discarded the close that was due, so that no run begins another unasked. `active` says
-    of each feed that somebody works on or that waits what it does, and until when. `last_poll` is when the changes
-    were last read to their head. `absent` are the columns that the remote system no longer sends.
+    of each feed that somebody works on or that waits what it does, and until when. `failed` says of each feed whose
+    last run failed since when, and why. `last_poll` is when the changes were last read to their head or, without a feed
+    of changes, when the feed that was looked at longest ago was. `absent` are the columns that the remote system no
+    longer sends.
     """
 
     dataset: str
@@ -33,6 +35,7 @@ class DatasetStatus:
     parked: str | None
     rejected: dict[str, int] = field(default_factory=dict)
     active: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
     absent: list[str] = field(default_factory=list)
     last_poll: datetime | None = None
 
@@ -54,19 +57,21 @@ def dataset_status(
     parked = tracking.walks.parked(connection, entity)
     counts = tracking.rejections.counts()
     active = _active(tracking, connection, mine)
+    failed = _failed(tracking, connection, mine, pending=due is not None or bool(open_walks))
     return DatasetStatus(
         dataset=dataset.name,
         rows=dataset.rows(),
         just_in=sum(_just_in(tracking, dataset, feed) for feed in mine if feed.kind == "changes"),
-        state=_state(due, bool(open_walks), bool(parked), active),
+        state=_state(due, bool(open_walks), bool(parked), active, bool(failed)),
         due=due,
         dropped=due is not None and _dropped(tracking, connection, entity, entry["due_landing"]),
         open_walk_pages=_pages(tracking, connection, open_walks),
         parked="; ".join(_named(walk) for walk in parked) or None,
         rejected={cause: count for (of, name, cause), count in counts.items() if (of, name) == (connection, entity)},
         active=active,
+        failed=failed,
         absent=list(entry["absent"] or ()),
-        last_poll=moment(entry["head_at"]) if entry["head_at"] else None,
+        last_poll=moment(entry["head_at"]) if entry["head_at"] else _looked(tracking, connection, mine),
     )
 
 
@@ -98,6 +103,24 @@ def _doing(status: str, wait_until: int | None, reason: str | None) -> str:
     return f"waiting until {moment(wait_until):%Y-%m-%d %H:%M:%S} UTC: {reason}"
 
 
+def _failed(tracking: Tracking, connection: str, feeds: Sequence[Feed], *, pending: bool) -> dict[str, str]:
+    """Beside a feed of changes a walk's failure matters only while the walk is open or due: nobody need try again."""
+    changes = any(feed.kind == "changes" for feed in feeds)
+    names = [feed.name for feed in feeds if feed.kind == "changes" or pending or not changes]
+    return {
+        f"{connection}.{name}": f"failed since {failure.since:%Y-%m-%d %H:%M:%S} UTC: {failure.reason}"
+        for name, failure in tracking.runs.failures(connection, names).items()
+    }
+
+
+def _looked(tracking: Tracking, connection: str, feeds: Sequence[Feed]) -> datetime | None:
+    """When all feeds of an entity without changes had been looked at; None while one never was."""
+    if any(feed.kind == "changes" for feed in feeds):
+        return None
+    found = tracking.runs.looked(connection, [feed.name for feed in feeds])
+    return min(found.values()) if len(found) == len(feeds) else None
+
+
 def _just_in(tracking: Tracking, dataset: Dataset, feed: Feed) -> int:
     """Payloads that landed and that the dataset does not hold yet."""
     position = dataset.position(feed.name) or 0
@@ -105,11 +128,13 @@ def _just_in(tracking: Tracking, dataset: Dataset, feed: Feed) -> int:
     return sum(dataset.entity.name in row["entities"] for row in rows)
 
 
-def _state(due: str | None, walking: bool, parked: bool, active: dict[str, str]) -> str:
+def _state(due: str | None, walking: bool, parked: bool, active: dict[str, str], failed: bool) -> str:
     if parked:
         return "parked"
     if any(doing.startswith("waiting") for doing in active.values()):
         return "waiting"
+    if failed:
+        return "failed"
     if walking:
         return "walk open"
     return "full refresh due" if due else "in step"

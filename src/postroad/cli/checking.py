@@ -45,8 +45,11 @@ def _stored(app: App) -> Iterator[Check]:
 
 def _connection(app: App, connection: str) -> Iterator[Check]:
     source = app.source(connection)
+    named = app.entities(connection)
     try:
         for step in source.check():
+            if step.entity and named and step.entity not in named:
+                continue  # No flow asks for it, so nobody needs a right to it.
             yield Check(f"{connection}: {step.step}", step.ok, step.sentence)
     except PostroadError as error:
         yield Check(connection, False, str(error))

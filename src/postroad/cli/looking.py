@@ -51,6 +51,8 @@ def status(select: Select = None, project: Folder = HERE, env: Environment = Non
     for each in found:
         for feed, doing in each.active.items():
             print(f"{feed}: {doing}")
+        for feed, failure in each.failed.items():
+            print(f"{feed}: {failure}")
         _notes(each)
 
 

@@ -8,6 +8,7 @@ again; a kill after it leaves the walk open, and the next close finds no differe
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -28,10 +29,10 @@ from postroad.lake.lake import Dataset, Hand
 from postroad.lake.names import FULL_SYNC, STAGED, twin
 from postroad.lake.parquet import ROWS_A_FILE, read_file, write_files
 from postroad.lake.streams import Stream, applied, difference, key_column, latest, windows
-from postroad.records import ALL, DELETE, OP, UPSERT, key_texts
+from postroad.records import ALL, DELETE, OP, UPSERT, key_texts, key_values
 from postroad.telemetry import Point, Stage
 from postroad.tracking.files import Part
-from postroad.tracking.rejections import Origin, key_values
+from postroad.tracking.rejections import Origin
 
 KEEP_FULL_SYNCS = 1
 CARRIED = 1000  # the carried part is numbered behind all others
@@ -273,12 +274,18 @@ class Close:
         for part in self.kept:
             landed = self._first_landing(part)
             older = {
-                each["key"]: each["id"] for each in waiting if each["payload"] < landed and _covers(part, each["key"])
+                each["key"]: each["id"]
+                for each in waiting
+                if each["payload"] < landed and self._covers(part, each["key"])
             }
             for rows in read_file(self.dataset.disk, part.path, self.dataset.changes_schema) if older else ():
                 present = set(older) & set(_matching(rows, older, self.dataset))
                 answered += [older[key] for key in present]
         return answered
+
+    def _covers(self, part: Part, text: str) -> bool:
+        key = key_values(json.loads(text), _key_fields(self.dataset))
+        return (part.min_key or ()) <= key <= (part.max_key or ())
 
     def _first_landing(self, part: Part) -> int:
         rows = self.bench.tracking.feeds.payloads(self.walk["connection"], self.walk["feed"], after=part.first - 1)
@@ -304,16 +311,30 @@ class Close:
 def close(bench: Bench, walk: Mapping[str, Any], run: str) -> bool:
     """Close a walk whose pages are all staged; False if a guard parked it."""
     dataset = bench.dataset(walk["entity"])
-    parts = bench.tracking.files.parts(walk["id"])
     with bench.writing(dataset, run) as hand:
-        return Close(bench, dataset, walk, parts, hand).run()
+        return Close(bench, dataset, walk, _parts(bench, dataset, walk), hand).run()
 
 
 def missing_keys(bench: Bench, walk: Mapping[str, Any], run: str) -> pa.Table:
     """The keys of the current rows that a fetched walk's scope lacks (sequence 12)."""
     dataset = bench.dataset(walk["entity"])
     with bench.writing(dataset, run) as hand:
-        return Close(bench, dataset, walk, bench.tracking.files.parts(walk["id"]), hand).missing()
+        return Close(bench, dataset, walk, _parts(bench, dataset, walk), hand).missing()
+
+
+def _parts(bench: Bench, dataset: Dataset, walk: Mapping[str, Any]) -> list[Part]:
+    """The staged parts with their keys as values."""
+    fields = _key_fields(dataset)
+    return [
+        replace(part, min_key=key_values(part.min_key, fields), max_key=key_values(part.max_key, fields))
+        if part.min_key is not None and part.max_key is not None
+        else part
+        for part in bench.tracking.files.parts(walk["id"])
+    ]
+
+
+def _key_fields(dataset: Dataset) -> list[pa.Field]:
+    return [dataset.changes_schema.field(name) for name in dataset.entity.key]
 
 
 def _disjoint(parts: Sequence[Part]) -> bool:
@@ -325,10 +346,6 @@ def _as_member(part: Part, dataset: Dataset) -> Member:
     key = dataset.entity.key
     low, high = dict(zip(key, part.min_key or (), strict=False)), dict(zip(key, part.max_key or (), strict=False))
     return Member(_base(part.path), part.rows, part.size, low, high)
-
-
-def _covers(part: Part, text: str) -> bool:
-    return (part.min_key or ()) <= key_values(text) <= (part.max_key or ())
 
 
 def _base(path: str) -> str:
@@ -354,9 +371,8 @@ def _tombstones(rows: pa.Table, dataset: Dataset) -> pa.Table:
 def _matching(rows: pa.Table, texts: Mapping[str, int], dataset: Dataset) -> list[str]:
     """The key texts of the rows whose key is among a few."""
     entity = dataset.entity
-    fields = [dataset.changes_schema.field(name) for name in entity.key]
-    wanted = pa.Table.from_pylist(
-        [dict(zip(entity.key, key_values(text), strict=True)) for text in texts], schema=pa.schema(fields)
-    )
+    fields = _key_fields(dataset)
+    keys = (key_values(json.loads(text), fields) for text in texts)
+    wanted = pa.Table.from_pylist([dict(zip(entity.key, key, strict=True)) for key in keys], schema=pa.schema(fields))
     found = pc.is_in(key_column(rows, entity.key), key_column(wanted, entity.key).combine_chunks())
     return key_texts(rows.filter(found), entity.key)

@@ -11,16 +11,19 @@ does its work again.
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from postroad.errors import StateError
@@ -29,6 +32,8 @@ from postroad.telemetry import Point
 
 FENCE = "postroad"
 TIDY_EVERY = 50  # commits
+STORE_TIDY_EVERY = 10  # commits, where each entry of the log is read by a request of its own
+READERS = 8  # of log entries at once: an object store takes its time for each
 KEEP_HOURS = 7 * 24  # for readers of older versions
 HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
@@ -42,6 +47,32 @@ class Member:
     size: int
     minimum: Mapping[str, Any]
     maximum: Mapping[str, Any]
+
+
+@dataclass
+class Look:
+    """A table that is kept open, and the actions that were read in the version that it is at.
+
+    An object store takes its time for each entry of a log, so there a second look reads what is new. A dict is
+    replaced, never emptied: what another thread still puts into the old one is not seen.
+    """
+
+    handle: DeltaTable
+    version: int
+    actions: dict[str, int | None] = field(default_factory=dict)
+
+    def renew(self) -> None:
+        """Bring the table up to date."""
+        self.handle.update_incremental()
+        if self.handle.version() != self.version:
+            self.version, self.actions = self.handle.version(), {}
+
+    def action(self, name: str) -> int | None:
+        """The value of an application transaction; None if it was never written."""
+        known = self.actions
+        if name not in known:
+            known[name] = self.handle.transaction_version(name)
+        return known[name]
 
 
 class DeltaLog:
@@ -59,14 +90,14 @@ class DeltaLog:
         The last entry is flushed first: a process killed between its commit and its fsync left that to us, and from
         here on positions and rows are relied on.
         """
-        if self._disk.tears:
+        if self._disk.local:
             self._set_torn_entry_aside()
             self._seal_log()
         self.expected = self.action(FENCE)
 
     def exists(self) -> bool:
         """Whether the table was ever committed."""
-        return any(True for _ in self._entries())
+        return any(True for _ in self._entries()) if self._disk.local else self._look() is not None
 
     def schema(self) -> pa.Schema | None:
         """The columns of the table; None if it was never committed."""
@@ -80,39 +111,42 @@ class DeltaLog:
         if handle is None:
             return
         check()
-        properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(FENCE, self.expected or 0)])
+        mark, properties = self._marked({FENCE: self.expected or 0})
         fields = Schema.from_arrow(pa.schema(columns)).fields
         try:
             handle.alter.add_columns(fields, commit_properties=properties, post_commithook_properties=HOOKS)
-        except DeltaError as error:
-            raise StateError(f"{self.folder} was written by somebody else: {error}") from error
+        except (DeltaError, OSError) as error:
+            self._require_landed(handle.version() + 1, mark, error)
         self._seal_log()
         self._disk.watcher(Point.COLUMNS_ADDED)
 
     def action(self, name: str) -> int | None:
         """The value of an application transaction; None if it was never written."""
-        handle = self._handle()
-        return None if handle is None else handle.transaction_version(name)
+        return self.actions([name])[name]
 
     def actions(self, names: Sequence[str]) -> dict[str, int | None]:
         """Several of them from one look at the table."""
-        handle = self._handle()
-        return {name: None if handle is None else handle.transaction_version(name) for name in names}
+        look = self._look()
+        with self._disk.named_errors():
+            return {name: None if look is None else look.action(name) for name in names}
 
     def members(self) -> list[Member]:
         """The files of the table, by name."""
-        handle = self._handle()
-        if handle is None:
+        look = self._look()
+        if look is None:
             return []
         # Not pa.table(…), which would import pandas to see whether this is a data frame.
-        rows = pa.RecordBatchReader.from_stream(handle.get_add_actions()).read_all()
+        with self._disk.named_errors():
+            rows = pa.RecordBatchReader.from_stream(look.handle.get_add_actions()).read_all()
         return sorted(map(_member, rows.to_pylist()), key=lambda member: member.path)
 
     def ever_named(self) -> set[str]:
         """Every file that the table's log names, members and former ones, which readers of older versions may need."""
-        entries = (json.loads(line) for name in self._entries() for line in self._disk.read(name).splitlines())
-        named = (entry.get("add") or entry.get("remove") for entry in entries)
-        return {unquote(action["path"]) for action in named if action}
+        with ThreadPoolExecutor(READERS) as pool:
+            texts = pool.map(self._disk.read, self._entries())
+            entries = (json.loads(line) for text in texts for line in text.splitlines())
+            named = (entry.get("add") or entry.get("remove") for entry in entries)
+            return {unquote(action["path"]) for action in named if action}
 
     def commit(
         self,
@@ -129,10 +163,7 @@ class DeltaLog:
 
         `check` is called right before it (the lease). Raises StateError if somebody else wrote since our lease began.
         """
-        values = {FENCE: version, **(positions or {})}
-        properties = CommitProperties(
-            max_commit_retries=0, app_transactions=[Transaction(name, value) for name, value in values.items()]
-        )
+        mark, properties = self._marked({FENCE: version, **(positions or {})})
         actions: list[AddAction | RemoveAction] = [*map(self._add, adds), *map(_remove, removes)]
         handle = self._handle()
         self._require_expected(handle, version)
@@ -144,10 +175,10 @@ class DeltaLog:
                 handle.create_write_transaction(
                     actions, "append", schema, commit_properties=properties, post_commithook_properties=HOOKS
                 )
-        except DeltaError as error:  # a commit that came first, or a table that somebody created meanwhile
-            raise StateError(f"{self.folder} was written by somebody else: {error}") from error
+        except (DeltaError, OSError) as error:
+            self._require_landed(0 if handle is None else handle.version() + 1, mark, error)
         self.expected = version
-        if self._disk.tears:
+        if self._disk.local:
             self._flush_log()
         self._disk.watcher(point)
 
@@ -156,21 +187,44 @@ class DeltaLog:
 
         Losing either to a crash costs nothing. The vacuum is "lite": it deletes only files that the log names.
         """
-        handle = self._handle()
-        if handle is None or handle.version() % TIDY_EVERY != TIDY_EVERY - 1:
+        every = TIDY_EVERY if self._disk.local else min(TIDY_EVERY, STORE_TIDY_EVERY)
+        look = self._look()
+        if look is None or look.handle.version() % every != every - 1:
             return
         properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(FENCE, self.expected or 0)])
-        handle.vacuum(
-            KEEP_HOURS, dry_run=False, full=False, commit_properties=properties, post_commithook_properties=HOOKS
-        )
-        self._open().create_checkpoint()
-        if self._disk.tears:
+        with self._disk.named_errors():
+            self._open().vacuum(
+                KEEP_HOURS, dry_run=False, full=False, commit_properties=properties, post_commithook_properties=HOOKS
+            )
+            self._open().create_checkpoint()
+        if self._disk.local:
             self._disk.flush(*(name for name in self._disk.names(self._log) if "checkpoint" in name))
             self._flush_log()
         self._disk.watcher(Point.CHECKPOINT)
 
+    def _look(self) -> Look | None:
+        """The table as it is now; None if it was never committed."""
+        look: Look | None = self._disk.opened.get(self.folder)
+        if look is not None:
+            with self._disk.named_errors():
+                look.renew()
+            return look
+        handle = self._handle()
+        look = None if handle is None else Look(handle, handle.version())
+        if look is not None and not self._disk.local:
+            self._disk.opened[self.folder] = look
+        return look
+
     def _handle(self) -> DeltaTable | None:
-        """The table as it is; the version before a torn entry, which nobody relied on."""
+        """The table, opened anew: a commit goes through a handle of its own, which no other look moves on."""
+        if self._disk.local:
+            return self._local_handle()
+        with self._disk.named_errors(), suppress(TableNotFoundError):
+            return self._open()
+        return None
+
+    def _local_handle(self) -> DeltaTable | None:
+        """Maybe the version before a torn entry, which nobody relied on."""
         if not self.exists():
             return None
         try:
@@ -188,12 +242,33 @@ class DeltaLog:
     def _open(self, version: int | None = None) -> DeltaTable:
         return DeltaTable(self._disk.url(self.folder), version, self._disk.options)
 
+    def _marked(self, positions: Mapping[str, int]) -> tuple[str, CommitProperties]:
+        """A mark by which a commit is known again, and what the commit carries."""
+        mark = secrets.token_hex(8)
+        actions = [Transaction(name, value) for name, value in positions.items()]
+        return mark, CommitProperties({"mark": mark}, max_commit_retries=0, app_transactions=actions)
+
     def _require_expected(self, handle: DeltaTable | None, version: int) -> None:
-        found = None if handle is None else handle.transaction_version(FENCE)
+        with self._disk.named_errors():
+            found = None if handle is None else handle.transaction_version(FENCE)
         if found != self.expected:
             raise StateError(f"{self.folder} is at version {found}, not {self.expected}: somebody else wrote to it")
         if found is not None and version < found:
             raise StateError(f"{self.folder} is at version {found}: it never goes back to {version}")
+
+    def _require_landed(self, number: int, mark: str, error: Exception) -> None:
+        """A commit may be there although it failed: its answer was lost, or the table could not be read after it.
+
+        Else another one took its number, or created the table meanwhile: StateError; or nothing was written.
+        """
+        try:
+            entry = self._disk.read(f"{self._log}/{number:020d}.json")
+        except FileNotFoundError:
+            with self._disk.named_errors():
+                raise error from None
+        if mark.encode() not in entry:
+            # What delta-rs says of it is not shown: it may hold the address of the call, and a SAS token with it.
+            raise StateError(f"{self.folder} was written by somebody else while we worked") from None
 
     def _create(self, schema: pa.Schema, actions: list[Any], properties: CommitProperties) -> None:
         self._disk.make_folder(self.folder)
@@ -230,7 +305,7 @@ class DeltaLog:
 
     def _torn_entry(self) -> str | None:
         """The last entry of the log, if a power cut tore it."""
-        last = max(self._entries(), default=None) if self._disk.tears else None
+        last = max(self._entries(), default=None)
         if last is None:
             return None
         try:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -20,16 +21,21 @@ from postroad.telemetry import Point, Watcher, unwatched
 class Disk(Protocol):
     """A tree of files whose names are paths relative to its root, with `/`.
 
-    `tears` says that what delta-rs wrote has to be flushed by us, and that a power cut may tear it. `options` are what
-    delta-rs needs to reach the same files.
+    `local` says that files can be opened by their paths, that what delta-rs wrote has to be flushed by us, and that a
+    power cut may tear it. `opened` keeps Delta tables open between two looks, by folder, where opening costs much.
     """
 
     watcher: Watcher
-    tears: bool
-    options: dict[str, str] | None
+    local: bool
+    opened: dict[str, Any]
+
+    @property
+    def options(self) -> dict[str, str] | None:
+        """What delta-rs needs to reach the same files; may hold a secret."""
+        ...
 
     def url(self, name: str) -> str:
-        """A file or folder as delta-rs and DuckDB know it."""
+        """A file or folder as delta-rs knows it; on a local disk its path."""
         ...
 
     def write_new(self, name: str, data: bytes, point: Point) -> None:
@@ -84,16 +90,21 @@ class Disk(Protocol):
         """Make files, and names in folders, durable that somebody else wrote."""
         ...
 
+    def named_errors(self) -> AbstractContextManager[None]:
+        """Turns what delta-rs says of an object store into errors that name the next move."""
+        ...
+
 
 class LocalDisk:
     """A folder tree on a local disk."""
 
-    tears = True
+    local = True
     options: dict[str, str] | None = None
 
     def __init__(self, root: Path, watcher: Watcher = unwatched) -> None:
         self.root = root
         self.watcher = watcher
+        self.opened: dict[str, Any] = {}
 
     def path(self, name: str) -> Path:
         """The absolute path of a name."""
@@ -179,6 +190,10 @@ class LocalDisk:
         """See `Disk.flush`."""
         for name in names:
             _sync(self.path(name))
+
+    def named_errors(self) -> AbstractContextManager[None]:
+        """See `Disk.named_errors`: the system's own errors say it best."""
+        return nullcontext()
 
     def _prepared(self, name: str) -> Path:
         """The absolute path of a file to be written; its folder exists durably."""

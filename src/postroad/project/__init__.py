@@ -2,17 +2,20 @@
 
 from postroad.project.checking import check_project, network_filesystem
 from postroad.project.creating import init_project
+from postroad.project.lakes import open_disk
 from postroad.project.loading import load_project
-from postroad.project.model import Allowance, Connection, Project, Reload, Sync
+from postroad.project.model import Allowance, Connection, Project, Reload, StorageAccount, Sync
 
 __all__ = [
     "Allowance",
     "Connection",
     "Project",
     "Reload",
+    "StorageAccount",
     "Sync",
     "check_project",
     "init_project",
     "load_project",
     "network_filesystem",
+    "open_disk",
 ]

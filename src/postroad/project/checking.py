@@ -1,4 +1,4 @@
-"""The offline steps of `postroad check`: the files, the secrets, and the disks that the project writes to."""
+"""The first steps of `postroad check`: the files, the secrets, and the disks that the project writes to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from postroad.errors import ConfigError
+from postroad.errors import ConfigError, PostroadError
+from postroad.project.lakes import open_store
 from postroad.project.loading import load_project
 from postroad.project.model import Project
 from postroad.records import Check
@@ -20,7 +21,10 @@ REMOTE = re.compile(
 
 
 def check_project(folder: Path, environment: str | None = None) -> Iterator[Check]:
-    """Named steps without network, each told whether it is right; a project that cannot be read ends them."""
+    """Named steps, each told whether it is right; a project that cannot be read ends them.
+
+    Without network, except that an object store that holds the lake is asked to take and delete an object.
+    """
     try:
         project = load_project(folder, environment)
     except ConfigError as error:
@@ -30,7 +34,7 @@ def check_project(folder: Path, environment: str | None = None) -> Iterator[Chec
     yield Check("configuration", ok=True, sentence=found)
     yield from (Check("warning", ok=True, sentence=str(warning)) for warning in project.warnings)
     yield from _secrets(project)
-    yield _writable("lake", project.lake_folder)
+    yield _lake(project)
     yield from _database(project)
 
 
@@ -40,6 +44,16 @@ def _secrets(project: Project) -> Iterator[Check]:
         found, trail = secret.looked()
         sentence = f"found in {trail[-1]}" if found else "not found"
         yield Check(f"secret {name}", ok=found, sentence=f"{sentence}; looked in: {', '.join(trail)}")
+
+
+def _lake(project: Project) -> Check:
+    if project.lake_folder is not None:
+        return _writable("lake", project.lake_folder)
+    try:
+        open_store(project).probe()
+    except PostroadError as error:
+        return Check("lake", ok=False, sentence=str(error))
+    return Check("lake", ok=True, sentence=f"{project.lake} can be written")
 
 
 def _database(project: Project) -> Iterator[Check]:

@@ -11,6 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from postroad.errors import ConfigError
+from postroad.project.lakes import completed, require_own_books, spelt_out
 from postroad.project.model import Connection, Project, Reload, Sync
 from postroad.project.nodes import Node, Notes, Spot, merge
 from postroad.project.problems import near, note_errors, one_of, secret_paths
@@ -52,6 +53,8 @@ class _Loader:
         if root is None:
             return None
         shape, connections = self.validated(ProjectShape, root), self.connections(root.child("connections"))
+        if shape is not None:
+            self.warn_of_literals(shape.lake, root.at(["lake"]), "lake")
         syncs = tuple(self.syncs())
         if self.notes.mistakes or shape is None:
             return None
@@ -59,7 +62,8 @@ class _Loader:
             name=shape.project,
             folder=self.folder,
             environment=self.environment,
-            lake=shape.lake,
+            lake=shape.lake.url,
+            storage=shape.lake.storage,
             database=shape.database,
             connections=connections,
             syncs=syncs,
@@ -78,7 +82,11 @@ class _Loader:
         overlay = self.overlay() if self.environment is not None else None
         if base is None:
             return None
-        return self.filler.fill(merge(base, overlay) if overlay else base)
+        base = spelt_out(base)
+        if overlay is not None:
+            overlay = spelt_out(overlay)
+            require_own_books(base, overlay, self.notes)
+        return completed(self.filler.fill(merge(base, overlay) if overlay else base), self.filler)
 
     def read(self, name: str) -> Node | None:
         try:
@@ -147,12 +155,17 @@ class _Loader:
         """The connection's settings; everything that stands there except `connector` is the connector's."""
         own = replace(node, value={key: child for key, child in node.value.items() if key != "connector"})
         settings = self.validated(connector.settings, own, f"connections.{name}")
-        for path in secret_paths(settings) if settings else ():
-            target = own.at(path)
-            if isinstance(target.value, str) and target.literal:
-                sentence = f"connections.{name}.{'.'.join(map(str, path))} holds the secret itself"
-                self.notes.warning(target.spot, "literal-secret", sentence, "write secret://NAME and put it in .env")
+        if settings is not None:
+            self.warn_of_literals(settings, own, f"connections.{name}")
         return settings
+
+    def warn_of_literals(self, settings: BaseModel, node: Node, prefix: str) -> None:
+        """Note secrets that stand in a file themselves."""
+        for path in secret_paths(settings):
+            target = node.at(path)
+            if isinstance(target.value, str) and target.literal:
+                sentence = f"{prefix}.{'.'.join(map(str, path))} holds the secret itself"
+                self.notes.warning(target.spot, "literal-secret", sentence, "write secret://NAME and put it in .env")
 
     def syncs(self) -> Iterator[Sync]:
         """The syncs of all flows, in the order of files and lines."""

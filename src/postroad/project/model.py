@@ -11,11 +11,15 @@ from pydantic import BaseModel
 
 from postroad.errors import ConfigError, Mistake
 from postroad.project.variables import SecretReference
+from postroad.sdk.secrets import Secret
 
 LAKE = "./lake"
 DATABASE = "sqlite:///postroad.db"
 SQLITE = "sqlite:///"
 POSTGRESQL = "postgresql://"
+AZURE = "az://"
+MANAGED_IDENTITY = "managed_identity"
+AZURE_CLI = "azure_cli"
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,40 @@ class Sync:
 
 
 @dataclass(frozen=True)
+class StorageAccount:
+    """The account of Azure Storage that holds a lake on `az://`.
+
+    Who we are there: the holder of `key` or `sas`, else an identity, of this machine or of whoever called `az login`.
+    """
+
+    name: str
+    key: Secret | None = None
+    sas: Secret | None = None
+    identity: str = MANAGED_IDENTITY
+    endpoint: str | None = None
+
+    def options(self) -> dict[str, str]:
+        """The same under the names of delta-rs and obstore, secrets looked up now. Never keep or log it."""
+        found = {"account_name": self.name}
+        if self.key is not None:
+            found["account_key"] = self.key.reveal()
+        elif self.sas is not None:
+            found["sas_token"] = self.sas.reveal().removeprefix("?")
+        elif self.identity == AZURE_CLI:
+            found["use_azure_cli"] = "true"
+        if self.endpoint is not None:
+            found |= {"azure_storage_endpoint": self.endpoint}
+            found |= {"allow_http": "true"} if self.endpoint.startswith("http://") else {}
+        return found
+
+
+@dataclass(frozen=True)
 class Project:
     """A project in one environment. `lake` and `database` are as written; the properties are what to open.
 
-    `fingerprint` is a digest of the files it was read from, without `.env` and secrets. `warnings` are what reading
-    found dubious. The database's URL may hold a password and is not shown.
+    `storage` is the account that holds a lake on `az://`. `fingerprint` is a digest of the files it was read from,
+    without `.env` and secrets. `warnings` are what reading found dubious. The database's URL may hold a password and is
+    not shown.
     """
 
     name: str
@@ -81,16 +114,19 @@ class Project:
     warnings: tuple[Mistake, ...] = ()
     secrets: tuple[SecretReference, ...] = ()
     fingerprint: str = ""
+    storage: StorageAccount | None = None
 
     def __post_init__(self) -> None:
+        if self.lake.startswith(AZURE) and self.storage is None:
+            raise ConfigError(f"the lake {self.lake} of project '{self.name}' needs its storage account")
         for sync in self.syncs:
             if sync.connection not in self.connections:
                 raise ConfigError(f"a sync from '{sync.connection}', which is no connection of project '{self.name}'")
 
     @property
-    def lake_folder(self) -> Path:
-        """The lake's folder, absolute."""
-        return (self.folder / self.lake).resolve()
+    def lake_folder(self) -> Path | None:
+        """The lake's folder, absolute; None where it lies on an object store."""
+        return None if self.lake.startswith(AZURE) else (self.folder / self.lake).resolve()
 
     @property
     def database_file(self) -> Path | None:

@@ -66,7 +66,10 @@ def _sentence(detail: ErrorDetails, target: Node) -> str:
 
 
 def _suggestion(detail: ErrorDetails, target: Node) -> str:
-    expected = str(detail.get("ctx", {}).get("expected", ""))
+    context = detail.get("ctx", {})
+    if "hint" in context:
+        return str(context["hint"])
+    expected = str(context.get("expected", ""))
     words = [word for word in expected.replace(" or ", ", ").split("'") if word.strip(" ,")]
     return near(target.value, words) if words and isinstance(target.value, str) else ""
 

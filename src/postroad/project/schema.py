@@ -41,6 +41,7 @@ def environment_schema() -> Schema:
         schema.pop(key, None)
     for value in schema["properties"].values():
         value.pop("default", None)
+    schema["properties"]["lake"]["anyOf"][1].pop("required")
     about = "environments/NAME.yaml, which overlays postroad.yaml key by key."
     return {"$schema": DIALECT, **schema, "title": "Environment", "description": about}
 

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic.functional_validators import AfterValidator, BeforeValidator
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from postroad.errors import ConfigError
 from postroad.project.days import WORDS, since_day
-from postroad.project.model import DATABASE, LAKE, POSTGRESQL, SQLITE, Allowance
+from postroad.project.model import (
+    AZURE,
+    DATABASE,
+    LAKE,
+    MANAGED_IDENTITY,
+    POSTGRESQL,
+    SQLITE,
+    Allowance,
+    StorageAccount,
+)
+from postroad.sdk.secrets import Secret
 
 # Names become folder and table names: the letters that every file system, Spark and SQL take unquoted.
 NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
@@ -69,21 +79,85 @@ class ConnectionShape(Shape):
     connector: str = Field(description="The kind of system.")
 
 
+LAKE_MEANT = "must be a folder, or az://CONTAINER or az://CONTAINER/PREFIX in Azure Blob Storage"
+CONTAINER = r"az://(?=[a-z0-9-]{3,63}(?:/|$))[a-z0-9]+(?:-[a-z0-9]+)*(?:/(?!\.)[\w.=-]+)*/?"
+OTHER_NAMES = re.compile(r"(azure|abfss?|adl|wasbs?)://|https://[^/]*\.(blob|dfs)\.")
+
+
+class LakeShape(Shape):
+    """Where the lake lies; a text alone is its `url`. All but `url` is for az:// only."""
+
+    url: str = Field(min_length=1, description="A folder, relative to the project's; or az://CONTAINER/PREFIX.")
+    account: str | None = Field(default=None, pattern=r"^[a-z0-9]{3,24}$", description="The storage account's name.")
+    key: Secret | None = Field(default=None, description="The account's key, such as secret://STORAGE_KEY.")
+    sas: Secret | None = Field(
+        default=None, description="A SAS token instead of the key, such as secret://STORAGE_SAS."
+    )
+    identity: Literal["managed_identity", "azure_cli"] | None = Field(
+        default=None,
+        description="Who signs in where there is neither key nor sas: this machine, or who called az login.",
+    )
+    endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^?#]+$",
+        description="Where the account answers, if it is not Azure's public cloud.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _known_place(cls, url: str) -> str:
+        if not re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", url):
+            return url
+        if OTHER_NAMES.match(url):
+            raise PydanticCustomError(
+                "lake", LAKE_MEANT, {"hint": "write az://CONTAINER/PREFIX, and account beside it"}
+            )
+        if not re.fullmatch(CONTAINER, url, re.ASCII):
+            raise PydanticCustomError(
+                "lake", LAKE_MEANT, {"hint": "3 to 63 of a-z, 0-9 and single '-' name a container"}
+            )
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> LakeShape:
+        given = [name for name in ("key", "sas", "identity") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise PydanticCustomError("lake", "{given} exclude each other", {"given": " and ".join(given)})
+        if not self.url.startswith(AZURE) and (given or self.account or self.endpoint):
+            raise PydanticCustomError("lake", "a lake in a folder has only a url; the rest is for az://")
+        return self
+
+    @property
+    def storage(self) -> StorageAccount | None:
+        """The account, if the lake lies in one."""
+        if self.account is None:
+            return None
+        return StorageAccount(self.account, self.key, self.sas, self.identity or MANAGED_IDENTITY, self.endpoint)
+
+
+def _lake(value: object) -> object:
+    if isinstance(value, str):
+        return {"url": value}
+    if not isinstance(value, dict | LakeShape):
+        raise PydanticCustomError("lake_type", LAKE_MEANT)
+    return value
+
+
+Lake = Annotated[
+    LakeShape,
+    BeforeValidator(_lake),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, LakeShape.model_json_schema()]}),
+]
+
+
 class ProjectShape(Shape):
     """postroad.yaml, with an environment's overlay merged in."""
 
     project: Name = Field(description="The project's name.")
-    lake: str = Field(LAKE, min_length=1, description="The folder of the data lake, relative to the project's.")
+    lake: Lake = Field(LakeShape(url=LAKE), description="The data lake: a folder, relative to the project's; or az://…")
     database: str = Field(DATABASE, description="The tracking database: sqlite:///FILE or postgresql://…")
     connections: dict[Name, ConnectionShape] = Field(default_factory=dict, description="The remote systems, by name.")
     protected: bool = Field(False, description="Ask a person before any write-back.")
-
-    @field_validator("lake")
-    @classmethod
-    def _local(cls, lake: str) -> str:
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", lake):
-            raise PydanticCustomError("lake", "must be a local folder: this version writes to local disk only")
-        return lake
 
     @field_validator("database")
     @classmethod

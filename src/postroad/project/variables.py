@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,18 @@ class Filler:
         if isinstance(value, str) and value.startswith("secret://"):
             return replace(node, value=self._secret(node))
         return self._text(node) if isinstance(value, str) and "$" in value else node
+
+    def secret(self, name: str, spot: Spot) -> Secret | None:
+        """A secret that no file names, if it is to be found where those are looked for."""
+        reference = SecretReference(name, self.folder, spot)
+        if not reference.looked()[0]:
+            return None
+        self.secrets.append(reference)
+        return Secret(reference.reveal, f"secret://{name}")
+
+    def forget(self, spots: Sequence[Spot]) -> None:
+        """Drop the secrets of values that are not used after all."""
+        self.secrets = [each for each in self.secrets if each.spot not in spots]
 
     def _secret(self, node: Node) -> Any:
         match = SECRET.fullmatch(node.value)

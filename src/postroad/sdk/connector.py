@@ -32,7 +32,9 @@ class Source(Protocol):
     """The reading half of a connector, opened for one connection by `Connector.source`."""
 
     def check(self) -> Iterator[Check]:
-        """Named steps from resolving the host to reading one row; stops at the first that fails."""
+        """Named steps from resolving the host to reading one row; stops at the first that fails, unless it is about
+        one entity, of which a flow may not need all.
+        """
         ...
 
     def discover(self) -> Iterator[Feed]:

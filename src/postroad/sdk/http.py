@@ -6,12 +6,13 @@ The only place that sees httpx. What leaves it, an answer or an error, never hol
 from __future__ import annotations
 
 import random
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cached_property
+from functools import cache, cached_property
 
 import httpx
 
@@ -118,9 +119,14 @@ class HttpClient:
 
     @cached_property
     def _client(self) -> httpx.Client:
-        """Made at the first request: loading the certificates takes 50 ms, and many commands ask nobody."""
+        """Made at the first request: many commands ask nobody."""
         try:
-            return httpx.Client(timeout=self._limits.timeout, follow_redirects=False, transport=self._transport)
+            return httpx.Client(
+                verify=_certificates(),
+                timeout=self._limits.timeout,
+                follow_redirects=False,
+                transport=self._transport,
+            )
         except (ValueError, ImportError) as error:
             raise ConfigError(
                 f"no HTTP client could be made ({type(error).__name__}): check the proxy settings"
@@ -239,6 +245,12 @@ class HttpClient:
         """A shorter "secret" would be found all over the data; nobody is protected by one."""
         secrets = self._credentials.secrets if self._credentials else ()
         return [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """The certificates that we trust, loaded once in a process: it takes 20 to 50 ms, and there may be many clients."""
+    return httpx.create_ssl_context()
 
 
 def _conditional(question: _Question) -> bool:

@@ -9,7 +9,8 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from postroad.errors import ConfigError
@@ -22,7 +23,7 @@ Simulate = Callable[[list[str]], None]
 
 def connector_names() -> list[str]:
     """The names of all installed connectors, sorted; imports none of them."""
-    return sorted({*_folders_with("source"), *(entry.name for entry in entry_points(group=GROUP))})
+    return sorted({*_folders_with("source"), *(entry.name for entry in _registered())})
 
 
 def load_connector(name: str) -> Connector:
@@ -30,7 +31,7 @@ def load_connector(name: str) -> Connector:
     names = connector_names()
     if name not in names:
         raise _unknown("connector", name, names)
-    for entry in entry_points(group=GROUP):
+    for entry in _registered():
         if entry.name == name:
             return _checked(entry.load(), name)
     return _checked(importlib.import_module(f"{GROUP}.{name}").connector, name)
@@ -57,6 +58,12 @@ def _folders_with(part: str) -> Iterator[str]:
             inside = pkgutil.iter_modules([str(Path(place, folder.name))])
             if folder.ispkg and part in {module.name for module in inside}:
                 yield folder.name
+
+
+@cache
+def _registered() -> tuple[EntryPoint, ...]:
+    """The entry points of the group, read once: looking into every installed distribution takes 15 ms."""
+    return tuple(entry_points(group=GROUP))
 
 
 def _unknown(kind: str, name: str, names: list[str]) -> ConfigError:

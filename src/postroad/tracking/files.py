@@ -7,12 +7,14 @@ between leaves rows whose files are gone, which the next close of that scope dro
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
+from postroad.records import key_text
 from postroad.store.database import Database
 from postroad.store.rows import Row, many
 from postroad.store.schema import files, walks
@@ -24,7 +26,10 @@ FULL_SYNC = "full_sync"
 
 @dataclass(frozen=True)
 class Part:
-    """One sorted Parquet file of a walk, holding whole pages: payload numbers `first` to `last`."""
+    """One sorted Parquet file of a walk, holding whole pages: payload numbers `first` to `last`.
+
+    Listed, its keys are JSON: what is no text, number or truth value is the text that `key_text` gives it.
+    """
 
     path: str
     rows: int
@@ -52,8 +57,8 @@ class Files:
             "last_number": part.last,
             "rows": part.rows,
             "size": part.size,
-            "min_key": list(part.min_key) if part.min_key is not None else None,
-            "max_key": list(part.max_key) if part.max_key is not None else None,
+            "min_key": _json(part.min_key),
+            "max_key": _json(part.max_key),
         }
         with self._database.write(Point.STAGED_ROW) as db:
             fence(db)
@@ -97,6 +102,10 @@ class Files:
         """Every listed file, for `check`."""
         with self._database.read() as db:
             return many(db.execute(select(files).order_by(files.c.path)))
+
+
+def _json(key: tuple[Any, ...] | None) -> Any:
+    return None if key is None else json.loads(key_text(key))
 
 
 def _part(row: Row) -> Part:

@@ -8,7 +8,6 @@ row and stage). The raw text lies in a file in the lake that each row names.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -149,11 +148,6 @@ class Rejections:
         found = [row.id for row in keys if row.key in accepted]
         for start in range(0, len(found), BATCH):
             _close(db, rejections.c.id.in_(found[start : start + BATCH]), "superseded", now)
-
-
-def key_values(text: str) -> tuple[Any, ...]:
-    """The key fields of a key text, as JSON values."""
-    return tuple(json.loads(text))
 
 
 def _row(origin: Origin, refusal: Refusal, file: str | None, now: int) -> dict[str, Any]:

@@ -8,12 +8,12 @@ it leaves a `running` run whose lease runs out or whose holder is proven dead, a
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
 
 from postroad.errors import BusyError, LostClaimError, WaitingError
 from postroad.store.database import Database
@@ -26,6 +26,7 @@ LEASE = 60_000_000  # microseconds; renewed at a quarter of it
 DAY = 24 * 3600 * 1_000_000
 KEEP_SUCCEEDED, KEEP_OTHERS = 30 * DAY, 180 * DAY
 AT_ONCE = 100  # old runs that a claim forgets: a small transaction
+GOOD = ("succeeded", "partly_succeeded")
 FINAL = ("succeeded", "partly_succeeded", "failed", "cancelled", "lost")
 
 # Made once: every payload passes it.
@@ -42,6 +43,14 @@ class Claim:
     connection: str
     feed: str
     token: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """That the runs of a feed fail: since when (UTC), and why the last one did."""
+
+    since: datetime
+    reason: str
 
 
 class Runs:
@@ -134,6 +143,25 @@ class Runs:
             rows = db.execute(select(runs).order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit))
             return [{**row, "status": true_status(row, now)} for row in many(rows)]
 
+    def looked(self, connection: str, feeds: Sequence[str]) -> dict[str, datetime]:
+        """When the last run of each feed that did not fail came to its end (UTC)."""
+        with self._database.read() as db:
+            found = db.execute(_good(connection, feeds)).all()
+        return {row.feed: moment(row.at) for row in found}
+
+    def failures(self, connection: str, feeds: Sequence[str]) -> dict[str, Failure]:
+        """The feeds whose runs fail: those since the last one that did not. Cancelled and lost ones do not count."""
+        good = _good(connection, feeds).subquery()
+        failed = (runs.c.connection == connection) & runs.c.feed.in_(feeds) & (runs.c.status == "failed")
+        later = failed & (good.c.at.is_(None) | (runs.c.ended_at > good.c.at))
+        first_and_last = (func.min(runs.c.ended_at).label("since"), func.max(runs.c.ended_at).label("last"))
+        beside = runs.outerjoin(good, runs.c.feed == good.c.feed)
+        spans = select(runs.c.feed, *first_and_last).select_from(beside).where(later).group_by(runs.c.feed).subquery()
+        last = failed & (runs.c.feed == spans.c.feed) & (runs.c.ended_at == spans.c.last)
+        with self._database.read() as db:
+            found = db.execute(select(runs.c.feed, spans.c.since, runs.c.reason).join(spans, last)).all()
+        return {row.feed: Failure(moment(row.since), str(row.reason)) for row in found}
+
     def _active(self, db: Connection, connection: str, feed: str) -> Row | None:
         return first(db.execute(select(runs).where(_active(connection, feed))))
 
@@ -166,6 +194,12 @@ def true_status(run: Row, now: int) -> str:
 def moment(microseconds: int) -> datetime:
     """A stored time as an aware datetime."""
     return datetime.fromtimestamp(microseconds / 1e6, UTC)
+
+
+def _good(connection: str, feeds: Sequence[str]) -> Select[tuple[str, int]]:
+    """The end of the last run of each feed that did not fail."""
+    mine = (runs.c.connection == connection) & runs.c.feed.in_(feeds) & runs.c.status.in_(GOOD)
+    return select(runs.c.feed, func.max(runs.c.ended_at).label("at")).where(mine).group_by(runs.c.feed)
 
 
 def _outlived(now: int) -> Select[tuple[str]]:

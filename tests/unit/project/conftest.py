@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -59,6 +60,8 @@ def fake_registry(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ConfigError("the package of connector 'broken' registers no Connector object")
         return FAKE
 
+    for variable in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(variable)
     for variable in ("URL", "TOKEN", "HOST", "PORT", "UNSET", "FAKE_URL", "FAKE_TOKEN", "PASSWORD"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(registry, "connector_names", lambda: ["broken", "fake"])

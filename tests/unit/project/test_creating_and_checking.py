@@ -133,3 +133,12 @@ def test_the_longest_and_latest_mount_counts(tmp_path: Path, path: str, kind: st
     )
     assert network_filesystem(Path(path), tmp_path / "mounts") == kind
     assert network_filesystem(Path(path), tmp_path / "none") is None
+
+
+def test_a_store_that_does_not_answer_is_told(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postroad.lake.objects.PATIENCE", 1.0)
+    lake = "{url: az://dev, account: acme, key: QUJD, endpoint: 'http://127.0.0.1:9/acme'}"
+    (found,) = [check for check in check_project(write({"postroad.yaml": f"project: acme\nlake: {lake}\n"}))
+                if check.step == "lake"]  # fmt: skip
+    assert not found.ok
+    assert found.sentence.startswith("az://dev did not answer")

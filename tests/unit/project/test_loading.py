@@ -25,6 +25,7 @@ sync:
   - {from: erp, entities: [timesheets]}
   - {from: erp, entities: [employees], max_deletes: 2.5%}
 """
+OWN_BOOKS = "database: sqlite:///own.db\n"
 
 
 def test_the_same_project_is_read_or_built_in_python(write: Write) -> None:
@@ -75,7 +76,9 @@ def test_max_deletes_is_rows_or_a_percentage(write: Write, text: str, most: int)
 
 
 def test_an_environment_overlays_the_project_key_by_key(write: Write) -> None:
-    overlay = "protected: true\nlake: ./prod\nconnections:\n  erp: {url: https://prod, companies: [no01]}\n"
+    overlay = (
+        f"protected: true\nlake: ./prod\n{OWN_BOOKS}connections:\n  erp: {{url: https://prod, companies: [no01]}}\n"
+    )
     folder = write({"postroad.yaml": ROOT, "environments/prod.yaml": overlay})
     project = load_project(folder, "prod")
     settings = project.settings("erp")
@@ -84,9 +87,73 @@ def test_an_environment_overlays_the_project_key_by_key(write: Write) -> None:
     assert load_project(folder).protected is False
 
 
+AZURE = "project: acme\nlake: {url: az://xledger-dev/lake, account: acme, key: secret://STORAGE_KEY}\n"
+
+
+def test_a_lake_on_azure_names_its_account_and_who_we_are_there(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_KEY", "planted")
+    project = load_project(write({"postroad.yaml": AZURE}))
+    assert (project.lake, project.lake_folder) == ("az://xledger-dev/lake", None)
+    assert project.storage is not None
+    assert project.storage.options() == {"account_name": "acme", "account_key": "planted"}
+    assert [secret.name for secret in project.secrets] == ["STORAGE_KEY"]
+    assert "planted" not in repr(project)
+
+
+@pytest.mark.parametrize(
+    ("lake", "options"),
+    [
+        ("sas: '?sv=1&sig=2'", {"sas_token": "sv=1&sig=2"}),
+        ("identity: azure_cli", {"use_azure_cli": "true"}),
+        ("identity: managed_identity", {}),
+        ("", {}),
+        (
+            "key: k, endpoint: 'http://127.0.0.1:10000/acme'",
+            {"account_key": "k", "azure_storage_endpoint": "http://127.0.0.1:10000/acme", "allow_http": "true"},
+        ),
+    ],
+)
+def test_every_way_into_a_storage_account(write: Write, lake: str, options: dict[str, str]) -> None:
+    project = load_project(write({"postroad.yaml": f"project: acme\nlake: {{url: az://dev, account: acme, {lake}}}\n"}))
+    assert project.storage is not None
+    assert project.storage.options() == {"account_name": "acme", **options}
+
+
+def test_the_account_and_its_key_may_come_from_the_environment(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "planted")
+    folder = write({"postroad.yaml": "project: acme\nlake: az://dev\n", ".env": "AZURE_STORAGE_ACCOUNT_NAME=acme\n"})
+    project = load_project(folder)
+    assert project.storage is not None
+    assert project.storage.options() == {"account_name": "acme", "account_key": "planted"}
+    assert [secret.name for secret in project.secrets] == ["AZURE_STORAGE_ACCOUNT_KEY"]
+
+
+def test_an_environment_has_a_container_of_its_own(write: Write) -> None:
+    folder = write({"postroad.yaml": AZURE, "environments/prod.yaml": "lake: az://xledger-prod/lake\n" + OWN_BOOKS})
+    dev, prod = load_project(folder), load_project(folder, "prod")
+    assert (dev.lake, prod.lake) == ("az://xledger-dev/lake", "az://xledger-prod/lake")
+    assert dev.storage == prod.storage
+
+
+def test_an_environment_with_a_folder_needs_no_account(write: Write) -> None:
+    folder = write({"postroad.yaml": AZURE, "environments/laptop.yaml": "lake: ./lake\n" + OWN_BOOKS})
+    project = load_project(folder, "laptop")
+    assert (project.lake, project.storage, project.secrets) == ("./lake", None, ())
+
+
+def test_a_storage_key_in_the_file_is_warned_of(write: Write) -> None:
+    project = load_project(write({"postroad.yaml": AZURE.replace("secret://STORAGE_KEY", "QUJD")}))
+    assert [(warning.code, warning.line, warning.column) for warning in project.warnings] == [("literal-secret", 2, 56)]
+
+
+def test_a_project_built_in_python_names_the_account_of_its_lake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="needs its storage account"):
+        Project("acme", tmp_path, lake="az://dev")
+
+
 def test_a_variable_that_the_overlay_replaces_need_not_be_set(write: Write) -> None:
     root = "project: acme\nlake: $UNSET\n"
-    folder = write({"postroad.yaml": root, "environments/dev.yaml": "lake: ./dev\n"})
+    folder = write({"postroad.yaml": root, "environments/dev.yaml": "lake: ./dev\n" + OWN_BOOKS})
     assert load_project(folder, "dev").lake == "./dev"
 
 

@@ -40,7 +40,20 @@ ROOT_MISTAKES: list[tuple[str, list[Place]]] = [
     ("- a\n", [("wrong-type", 1, 1)]),
     ("just a text\n", [("wrong-type", 1, 1)]),
     # where to write
-    ("project: acme\nlake: az://container/lake\n", [("bad-value", 2, 7)]),
+    ("project: acme\nlake: az://container/lake\n", [("no-account", 2, 1)]),
+    ("project: acme\nlake: {url: az://container, acount: abc}\n", [("no-account", 2, 1), ("unknown-key", 2, 29)]),
+    ("project: acme\nlake: {url: az://Container, account: abc}\n", [("bad-value", 2, 13)]),
+    ("project: acme\nlake: {url: az://a--b/x, account: abc}\n", [("bad-value", 2, 13)]),
+    ("project: acme\nlake: {url: az://container/../x, account: abc}\n", [("bad-value", 2, 13)]),
+    ("project: acme\nlake: {url: az://container, account: Abc}\n", [("bad-value", 2, 38)]),
+    ("project: acme\nlake: {url: az://container, account: abc, key: a, sas: b}\n", [("bad-value", 2, 7)]),
+    ("project: acme\nlake: {url: az://container, account: abc, identity: azurecli}\n", [("bad-value", 2, 53)]),
+    ("project: acme\nlake: {url: az://container, account: abc, endpoint: here}\n", [("bad-value", 2, 53)]),
+    ("project: acme\nlake: {url: az://container, account: abc, key: 12}\n", [("wrong-type", 2, 48)]),
+    ("project: acme\nlake: {account: abc}\n", [("missing-key", 2, 1)]),
+    ("project: acme\nlake: {url: ./lake, account: abc}\n", [("bad-value", 2, 7)]),
+    ("project: acme\nlake: s3://bucket/lake\n", [("bad-value", 2, 7)]),
+    ("project: acme\nlake: [./lake]\n", [("wrong-type", 2, 7)]),
     ("project: acme\nlake: ''\n", [("bad-value", 2, 7)]),
     ("project: acme\ndatabase: mysql://localhost\n", [("bad-value", 2, 11)]),
     ("project: acme\ndatabase: 'sqlite:///:memory:'\n", [("bad-value", 2, 11)]),
@@ -163,6 +176,25 @@ def test_a_mistake_of_an_overlay_names_its_file(write: Write) -> None:
     assert [(m.file, m.code, m.line, m.column) for m in mistakes(folder, "prod")] == [
         ("environments/prod.yaml", "bad-value", 2, 14)
     ]
+
+
+@pytest.mark.parametrize(("root", "wrong"), [
+    ("lake: ./dev\n", True),
+    ("", True),
+    ("database: postgresql://h/p\n", True),
+    ("database: $BOOKS\n", False),
+    ("lake: {url: ./prod}\n", False),
+])  # fmt: skip
+def test_an_environment_with_a_lake_of_its_own_needs_a_database_of_its_own(
+    write: Write, monkeypatch: pytest.MonkeyPatch, root: str, wrong: bool
+) -> None:
+    monkeypatch.setenv("BOOKS", "sqlite:///b.db")
+    folder = write({"postroad.yaml": f"project: acme\n{root}", "environments/prod.yaml": "lake: ./prod\n"})
+    if not wrong:
+        assert load_project(folder, "prod").lake == "./prod"
+        return
+    (found,) = mistakes(folder, "prod")
+    assert (found.file, found.code, found.line, found.column) == ("environments/prod.yaml", "shared-database", 1, 7)
 
 
 def test_an_unknown_environment_lists_the_others(write: Write) -> None:

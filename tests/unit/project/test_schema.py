@@ -51,6 +51,8 @@ def test_examples_and_variables_are_valid() -> None:
     )
     assert valid(environment_schema(), "protected: true\nconnections:\n  erp: {url: https://prod}\n")
     assert valid(environment_schema(), "{}")
+    assert valid(project_schema(), "project: acme\nlake: {url: az://acme-dev, account: $ACCOUNT, key: secret://KEY}\n")
+    assert valid(environment_schema(), "lake: {account: other}\n")
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,9 @@ def test_examples_and_variables_are_valid() -> None:
         "lake: x\n",
         "project: my project\n",
         "project: acme\nlakee: x\n",
+        "project: acme\nlake: [x]\n",
+        "project: acme\nlake: {account: abc}\n",
+        "project: acme\nlake: {url: az://container, acount: abc}\n",
         "project: acme\nconnections:\n  erp: {url: http://x}\n",
         "project: acme\nconnections:\n  erp: {connector: fak}\n",
         "project: acme\nconnections:\n  my erp: {connector: fake, url: http://x}\n",

@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 
@@ -72,7 +73,8 @@ class Remote:
 
     def add_change(self, root: str, key: int, kind: str = "UPDATED", current: Json | None = None) -> None:
         db_id = str(key) if root == "timesheet_deltas" else key
-        node = {"dbId": db_id, "mutationType": kind, "mutatedAt": "2026-11-01T12:00:00", "_current": current}
+        at = self.now.astimezone(ZoneInfo("Europe/Oslo")).replace(tzinfo=None).isoformat()
+        node = {"dbId": db_id, "mutationType": kind, "mutatedAt": at, "_current": current}
         self.deltas[root].append(node)
 
     def advance(self, **time: float) -> None:
@@ -118,8 +120,9 @@ class Remote:
         return [{"cursor": f"{int(node['dbId']):04}", "node": node} for node in nodes]
 
     def page(self, edges: list[Json], arguments: str, asked: Json) -> Json:
-        if "last: 1" in arguments:
-            return {"edges": edges[-1:] or None}
+        last = re.search(r"last: (\d+)", arguments)
+        if last:
+            return {"pageInfo": {"hasNextPage": False}, "edges": edges[-int(last.group(1)) :] or None}
         size = int(re.search(r"first: (\d+)", arguments).group(1))  # type: ignore[union-attr]
         after = re.search(r"after: \$(\w+)", arguments)
         if after:

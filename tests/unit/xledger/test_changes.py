@@ -86,7 +86,7 @@ def test_changes_of_all_entities_come_in_one_document(remote: Remote, cursor: An
     found = rows(remote, payload)
     assert ops(found["timesheets"]) == [(2, "upsert")]
     assert ops(found["projects"]) == [(2, "delete")]
-    assert found["timesheets"].records["_changed_at"][0].as_py().isoformat() == "2026-11-01T11:00:00+00:00"
+    assert found["timesheets"].records["_changed_at"][0].as_py().isoformat() == START.isoformat()
 
 
 def test_only_the_wanted_entities_are_asked_and_the_others_stay(remote: Remote, cursor: Any) -> None:
@@ -173,13 +173,16 @@ def test_sequence_04_the_second_look_may_find_what_came_meanwhile(remote: Remote
 
 
 def test_an_expired_cursor_error_names_its_entity(remote: Remote, cursor: Any) -> None:
-    remote.errors["timesheets"] = EXPIRED
     remote.add_change("project_deltas", 2, "DELETED")
-    (payload,), error = poll(remote, cursor)
+    (payload,), _ = poll(remote, cursor)
+    remote.errors["timesheets"] = EXPIRED
+    remote.add_change("timesheet_deltas", 2, "DELETED")
+    remote.add_change("project_deltas", 2, "DELETED")
+    (payload,), error = poll(remote, payload.cursor)
     assert isinstance(error, CursorExpiredError)
     assert error.entities == ("timesheets",)
     assert payload.entities == ("projects",)
-    assert after(payload)["projects"] == "0002"
+    assert after(payload)["projects"] == "0003"
 
 
 def test_a_failing_document_is_split_until_the_failing_entity_stands_alone(remote: Remote, cursor: Any) -> None:
@@ -212,6 +215,7 @@ def test_a_query_that_times_out_is_split_as_well(remote: Remote, cursor: Any) ->
 
 
 def test_an_expired_entity_takes_precedence_over_a_failed_one(remote: Remote, cursor: Any) -> None:
+    remote.add_change("timesheet_deltas", 2, "DELETED")
     remote.errors = {"projects": BROKEN, "timesheets": EXPIRED}
     assert isinstance(poll(remote, cursor)[1], CursorExpiredError)
 

@@ -25,7 +25,8 @@ URL = "https://demo.xledger.net/graphql"
 
 def test_the_connector_is_found_and_names_its_entities() -> None:
     assert load_connector(connector.name) is connector
-    assert connector.entities(None) == tuple(each.name for each in EIGHT)
+    known = connector.entities(XledgerSettings.model_validate({"url": URL, "token": TOKEN}))
+    assert known == tuple(each.name for each in EIGHT)
     assert callable(connector.simulator)
 
 
@@ -91,7 +92,8 @@ def test_a_check_names_each_step() -> None:
         "connect",
         "sign in",
         "read the tenant",
-        "read one of the timesheets",
+        "read the timesheets",
+        "read the projects",
     ]
     assert all(check.ok for check in found)
     assert "77" in found[3].sentence

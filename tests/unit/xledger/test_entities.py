@@ -10,12 +10,12 @@ import pytest
 from graphql import parse as graphql
 
 from postroad.connectors.xledger.declaration import COLUMN_TYPES, Declaration
-from postroad.connectors.xledger.documents import Ask, Scope, changes_document, rows_document, walk_document
+from postroad.connectors.xledger.documents import Ask, Reach, changes_document, rows_document, walk_document
 from postroad.connectors.xledger.entities import AR_TRANSACTIONS, EIGHT, TIMESHEETS
 from postroad.connectors.xledger.parse import parse
 from postroad.records import Payload, Rows
 
-SCOPE = Scope("MINE", "ALL", 10)
+REACH = Reach("MINE", "ALL", 10)
 # What the earlier app stored that is no text and no whole number (fact sheet 2.2 to 2.8); its float money is decimal.
 TYPED = {
     "timesheets": "workingHours hourlyRevenueCurrency",
@@ -60,10 +60,10 @@ def test_ids_are_asked_for_by_their_types() -> None:
 
 
 def test_weakness_27_every_document_is_graphql() -> None:
-    asks = [Ask(each, "x", positioned=True, current=True) for each in EIGHT]
-    everything = [changes_document(asks, SCOPE, tenant=True)]
-    everything += [walk_document(each, SCOPE, "x", tenant=True) for each in EIGHT]
-    everything += [rows_document({each: (["1"], "x") for each in EIGHT}, SCOPE)]
+    asks = [Ask(each, "x", page=True, prior="w") for each in EIGHT]
+    everything = [changes_document(asks, REACH, tenant=True)]
+    everything += [walk_document(each, REACH, "x", tenant=True) for each in EIGHT]
+    everything += [rows_document({each: (["1"], "x") for each in EIGHT}, REACH)]
     for document in everything:
         graphql(document.text)
         assert all(f"${name}" in document.text.partition("{")[2] for name in document.variables)

@@ -11,6 +11,7 @@ from postroad.connectors.xledger.faults import (
     NoCurrentError,
     QueryError,
     QueryTimeoutError,
+    UnknownFieldError,
     classifier,
 )
 from postroad.errors import AuthError, RemoteError, ThrottledError
@@ -59,7 +60,7 @@ def test_weakness_22_limits_have_their_own_pauses(found: Exception, wait: float)
         (error("Your query timed out."), QueryTimeoutError),
         (error('Bad format for API Token. Expected header: "Authorization: token <your-token>"'), AuthError),
         (error("The API token has expired."), AuthError),
-        (error("Cannot query field `foo` on type `Query`"), QueryError),
+        (error("Cannot query field `foo` on type `Query`"), UnknownFieldError),
         (error("Cannot query field `_current` on type `TimesheetDelta`"), NoCurrentError),
         (error("whatever", "UNHANDLED_ERROR"), QueryError),
         (classified(b"<html>Maintenance</html>"), GarbledError),

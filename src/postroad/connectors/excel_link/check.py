@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from urllib.parse import urlsplit
 
-from postroad.connectors.excel_link.files import Sizes, content_digest, format_of, require_usable
+from postroad.connectors.excel_link.files import Sizes, content_digest, format_of, usable
 from postroad.connectors.excel_link.links import Web, place_of, read_file
 from postroad.connectors.excel_link.settings import ExcelLinkSettings
 from postroad.connectors.excel_link.tables import Member, Tables
@@ -67,6 +67,6 @@ def _read(settings: ExcelLinkSettings, member: Member, web: Web) -> str:
     received = read_file(place, sizes.most_bytes) if place.is_file else web.get(place, None)
     assert received is not None  # Nothing is unchanged to one who knows nothing.
     content_digest(received.body, kind, received.content_type, sizes)
-    rows = require_usable(received.body, kind, member.table, sizes)
+    _, rows = usable(received.body, kind, member.table, sizes)
     again = "" if place.is_file else ", an unchanged one costs a short answer" * (received.etag is not None)
     return f"{rows:,} rows of {len(member.table.columns)} columns in {len(received.body):,} bytes{again}"

@@ -15,16 +15,16 @@ from postroad.errors import RemoteError
 
 def csv_grid(body: bytes, table: Table, most_cells: int, *, whole: bool) -> Grid:
     """The declared columns of a csv file; RemoteError for a file that cannot be used, at the latest after its rows."""
-    lines = _lines(_decoded(body, table), table)
+    text = _decoded(body, table)
     header = table.settings.header_row
-    first = next(islice(lines, header - 1, None), None)
+    first = next(islice(_lines(text, table), header - 1, None), None)
     if first is None:
         raise RemoteError(f"the file ends before line {header}, which should hold the captions: check header_row")
     captions = [caption_of(field) for field in first[1]]
     columns = found_columns(table, captions, f"line {first[0]}", whole=whole)
     places = [columns.get(each.caption) for each in table.columns]
     return Grid(
-        _csv_batches(lines, len(captions), places, most_cells),
+        lambda: _csv_batches(islice(_lines(text, table), header, None), len(captions), places, most_cells),
         lambda number, column: f"line {number}, {column.caption},",
         tuple(each.caption for each in table.columns if each.caption not in columns),
     )

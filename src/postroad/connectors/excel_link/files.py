@@ -87,6 +87,7 @@ def read(body: bytes, kind: str, table: Table, sizes: Sizes, *, whole: bool) -> 
     return json_grid(body, table, sizes.most_cells, whole=whole)
 
 
-def require_usable(body: bytes, kind: str, table: Table, sizes: Sizes) -> int:
-    """The number of rows of a file that can be used to its end; RemoteError for any other."""
-    return sum(len(batch.numbers) for batch in read(body, kind, table, sizes, whole=True).batches)
+def usable(body: bytes, kind: str, table: Table, sizes: Sizes) -> tuple[Grid, int]:
+    """A file that can be used to its end, and the number of its rows; RemoteError for any other."""
+    grid = read(body, kind, table, sizes, whole=True)
+    return grid, sum(len(batch.numbers) for batch in grid.batches())

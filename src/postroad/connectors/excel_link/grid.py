@@ -51,9 +51,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Grid:
-    """A file's rows. `place` names a cell for a sentence; `absent` are declared captions that the file lacks."""
+    """A file's rows, which `batches` gives as often as it is called.
 
-    batches: Iterator[Batch]
+    `place` names a cell for a sentence; `absent` are declared captions that the file lacks.
+    """
+
+    batches: Callable[[], Iterator[Batch]]
     place: Callable[[int, Column], str]
     absent: tuple[str, ...] = ()
     from_1904: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -36,7 +37,7 @@ def json_grid(body: bytes, table: Table, most_cells: int, *, whole: bool) -> Gri
         captions = _captions(rows)
         columns = found_columns(table, captions, "no row", whole=whole)
         absent = tuple(each.caption for each in table.columns if each.caption not in columns)
-    return Grid(_batches(rows, table), lambda number, column: f"row {number}, {column.caption},", absent)
+    return Grid(partial(_batches, rows, table), lambda number, column: f"row {number}, {column.caption},", absent)
 
 
 def _rows(body: bytes) -> list[msgspec.Raw]:

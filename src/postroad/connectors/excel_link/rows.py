@@ -21,7 +21,7 @@ def rows_of(grid: Grid, table: Table, values: Mapping[str, str]) -> Iterator[Row
     Of rows with one key the first is accepted and the later ones are refused: nobody can say which of them is meant.
     """
     reader = _Reader(grid, table, values)
-    return (reader.rows(batch) for batch in grid.batches)
+    return (reader.rows(batch) for batch in grid.batches())
 
 
 class _Reader:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 import httpx
 
 from postroad.connectors.excel_link.check import checks
-from postroad.connectors.excel_link.files import Sizes, content_digest, format_of, read, require_usable
+from postroad.connectors.excel_link.files import Sizes, content_digest, format_of, read, usable
+from postroad.connectors.excel_link.grid import Grid
 from postroad.connectors.excel_link.links import Place, Received, Web, place_of, read_file
 from postroad.connectors.excel_link.rows import rows_of
 from postroad.connectors.excel_link.settings import ExcelLinkSettings
-from postroad.connectors.excel_link.tables import Tables
+from postroad.connectors.excel_link.tables import Table, Tables
 from postroad.records import Check, Feed, Json, Payload, Rows, Want
 from postroad.sdk.connector import Tools
 
@@ -27,6 +28,8 @@ class ExcelLinkSource:
         self._tables = Tables(settings)
         self._sizes = Sizes.of(settings)
         self._web = Web(settings, tools, transport)
+        # What `fetch` had to read to know that the file is good, so that `parse` need not read it again.
+        self._ready: tuple[bytes, Grid] | None = None
 
     def discover(self) -> Iterator[Feed]:
         """One walk for each link in each period that there is today."""
@@ -48,7 +51,8 @@ class ExcelLinkSource:
         digest = content_digest(received.body, kind, received.content_type, self._sizes)
         if known is not None and known["digest"] == digest:
             return
-        require_usable(received.body, kind, member.table, self._sizes)
+        grid, _ = usable(received.body, kind, member.table, self._sizes)
+        self._ready = received.body, grid
         yield Payload(
             body=received.body,
             cursor={
@@ -71,8 +75,13 @@ class ExcelLinkSource:
         """The rows of a landed file, in batches; see `Source.parse`."""
         for name in payload.entities:
             table = self._tables[name]
-            grid = read(payload.body or b"", payload.meta["format"], table, self._sizes, whole=False)
-            yield from rows_of(grid, table, payload.meta["values"])
+            yield from rows_of(self._grid(payload, table), table, payload.meta["values"])
+
+    def _grid(self, payload: Payload, table: Table) -> Grid:
+        ready, self._ready = self._ready, None
+        if ready is not None and ready[0] is payload.body:
+            return ready[1]
+        return read(payload.body or b"", payload.meta["format"], table, self._sizes, whole=False)
 
     def check(self) -> Iterator[Check]:
         """See `Source.check`."""

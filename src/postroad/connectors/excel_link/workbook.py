@@ -30,16 +30,15 @@ def workbook_grid(body: bytes, kind: str, table: Table, most_unpacked: int, most
     name = _sheet_name(book, table.settings.sheet)
     extent = extents.get(part_of(name).casefold() if kind != "ods" else name, Extent())
     sheet = _read(lambda: book.get_sheet_by_name(name))
-    rows = _rows(sheet)
     header = table.settings.header_row
-    captions = [caption_of(cell) for cell in next(islice(rows, header - 1, None), [])]
+    captions = [caption_of(cell) for cell in next(islice(_rows(sheet), header - 1, None), [])]
     left = sheet.start[1] if sheet.start else 0
     if not captions:
         raise RemoteError(f"sheet {name} ends before row {header}, which should hold the captions: check header_row")
     columns = found_columns(table, captions, f"row {header} of sheet {name}", whole=whole)
     places = {caption: letters(place + left) for caption, place in columns.items()}
     return Grid(
-        _batches(rows, header, columns, extent.errors, left, table),
+        lambda: _batches(islice(_rows(sheet), header, None), header, columns, extent.errors, left, table),
         lambda number, column: f"{name}!{places[column.caption]}{number}",
         tuple(each.caption for each in table.columns if each.caption not in columns),
         from_1904,

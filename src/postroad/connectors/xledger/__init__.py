@@ -1,4 +1,4 @@
-"""Xledger: eight entities over its GraphQL API. Facts and their sources: the project's fact sheet on Xledger."""
+"""Xledger: its records over its GraphQL API. Facts and their sources: the project's fact sheet on Xledger."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.sdk.connector import Connector, Source, Tools
 
 
-def _entities(settings: XledgerSettings | None) -> tuple[str, ...]:
-    """The names of the eight entities that Xledger tells changes of."""
-    return ENTITIES
+def _entities(settings: XledgerSettings) -> tuple[str, ...]:
+    """The eight that Xledger tells changes of, and those that the project adds."""
+    return tuple(each.name for each in settings.declarations)
 
 
 def _source(settings: XledgerSettings, tools: Tools) -> Source:
@@ -26,9 +26,6 @@ def _simulator(args: list[str]) -> None:
     main(args)
 
 
-ENTITIES = (
-    "timesheets", "projects", "employees", "customers", "suppliers", "transactions", "arTransactions", "apTransactions",
-)  # fmt: skip
 connector = Connector(
     name="xledger",
     settings=XledgerSettings,

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from postroad.connectors.xledger.documents import TENANT, newest_alias
+from postroad.connectors.xledger.documents import TENANT, anchor_alias, newest_alias
 from postroad.connectors.xledger.faults import Fault, Outline, UnusableError, outline
 from postroad.connectors.xledger.halves import decoded
 
@@ -49,11 +49,12 @@ class Page(msgspec.Struct, rename="camel"):
         return self.page_info is not None and self.page_info.has_next_page
 
 
-class DeltaNode(msgspec.Struct, rename="camel"):
-    """The part of a change that a look-up by id needs."""
+class DeltaNode(msgspec.Struct, rename="camel", frozen=True):
+    """What is told of a change beside its record."""
 
     db_id: str | int | None = None
     mutation_type: str | None = None
+    mutated_at: str | None = None
 
 
 class KeyNode(msgspec.Struct, rename="camel"):
@@ -78,11 +79,12 @@ _KEY = msgspec.json.Decoder(KeyNode | None)
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer without errors: its bytes, its pages by alias, the server's time and how long it took."""
+    """An answer without errors: its bytes, its pages by alias, the server's time, a digest of the token it was for."""
 
     body: bytes
     pages: Mapping[str, Page | None]
     date: datetime
+    token: str = ""
 
     def page(self, alias: str) -> Page:
         """The page of that alias; an answer without it is unusable."""
@@ -91,10 +93,13 @@ class Reply:
             raise UnusableError(f"the answer holds nothing for '{alias}': check the rights of the token")
         return page
 
-    def newest(self, name: str) -> str | None:
-        """The cursor of the entity's newest change; None when there is none."""
-        rows = self.page(newest_alias(name)).rows
-        return rows[-1].cursor if rows else None
+    def newest(self, name: str) -> Sequence[Edge]:
+        """The entity's newest change, and perhaps the one before it; none when there are none."""
+        return self.page(newest_alias(name)).rows
+
+    def anchor(self, name: str) -> Sequence[Edge] | None:
+        """What stands where our last change stood; None if that was not asked."""
+        return self.page(anchor_alias(name)).rows if anchor_alias(name) in self.pages else None
 
     def tenant(self) -> str:
         """The id of the company that the token belongs to."""
@@ -119,14 +124,14 @@ class Looks:
         self._seen = body, found
         return found
 
-    def reply(self, body: bytes, date: datetime | None, now: float) -> Reply:
+    def reply(self, body: bytes, date: datetime | None, now: float, token: str = "") -> Reply:
         """For whoever wanted it. A server without a `Date` is measured by our clock."""
         seen, self._seen = self._seen, None
         try:
             found = seen[1] if seen is not None and seen[0] is body else decoded(_BODY, body)
         except msgspec.MsgspecError as error:
             raise UnusableError(f"the answer has an unknown shape: {error}") from None
-        return Reply(body, found.data or {}, date or datetime.fromtimestamp(now, UTC))
+        return Reply(body, found.data or {}, date or datetime.fromtimestamp(now, UTC), token)
 
 
 def key_of(node: bytes) -> str | None:

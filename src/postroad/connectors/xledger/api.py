@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import httpx
 
 from postroad.connectors.xledger.answers import Looks, Reply
-from postroad.connectors.xledger.documents import PROBE, Document, Scope
+from postroad.connectors.xledger.documents import PROBE, SCHEMA, Document, Reach
 from postroad.connectors.xledger.faults import GarbledError, classifier
+from postroad.connectors.xledger.schema import Schema
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.errors import RemoteError
 from postroad.sdk.connector import Tools
@@ -22,7 +25,8 @@ class Api:
         self._settings = settings
         self._clock = tools.clock
         self._looks = Looks()
-        self.scope = Scope(settings.owner_set, settings.object_status, settings.page_size)
+        self._token = ""
+        self.reach = Reach(settings.owner_set, settings.object_status, settings.page_size)
         limits = Limits(
             # Tokens rotate, so the budget hangs on the endpoint: two tenants there share it, to be safe.
             budget=f"xledger {settings.url}",
@@ -31,7 +35,7 @@ class Api:
             calls_per_month=settings.calls_per_month,
             timeout=settings.timeout,
         )
-        classify = classifier(settings.time_zone, tools.clock, self._looks.outline)
+        classify = classifier(settings.time_zone, tools.clock, self._looks.outline, settings.token.reference)
         self._client = HttpClient(
             settings.url, self._sign_in, limits, classify=classify, tools=tools, transport=transport
         )
@@ -39,11 +43,15 @@ class Api:
     def ask(self, document: Document) -> Reply:
         """The answer to a document; UnusableError, ThrottledError, TransientError or AuthError instead of a bad one."""
         answer = self._post(document.body())
-        return self._looks.reply(answer.body, answer.date, self._clock())
+        return self._looks.reply(answer.body, answer.date, self._clock(), self._token)
 
     def probe(self) -> None:
         """The cheapest query there is: whether the endpoint speaks GraphQL and takes the token."""
         self._post(Document(PROBE, {}).body())
+
+    def schema(self) -> Schema:
+        """The server's schema: one call, and some megabytes."""
+        return Schema(self._post(Document(SCHEMA, {}).body()).body)
 
     def close(self) -> None:
         """Give back the connections."""
@@ -58,4 +66,5 @@ class Api:
     def _sign_in(self) -> Credentials:
         """Header form: fact sheet 1.1; the word is `token`, not `Bearer`."""
         token = self._settings.token.reveal()
+        self._token = hashlib.sha256(f"postroad {token}".encode()).hexdigest()[:12]
         return Credentials({"authorization": f"token {token}"}, (token,))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -14,7 +14,9 @@ from postroad.errors import ConfigError
 from postroad.records import MONEY, Entity, column_name
 
 Kind = Literal["id64", "int", "text", "money", "decimal", "number", "date", "local_time", "bool"]
+KEY = ("dbId",)
 DAY = 86_400.0
+EXTRAS = ("mutatedAt", "syncVersion")
 
 JSON_TYPES: dict[Kind, pa.DataType] = {
     "id64": pa.string(),
@@ -64,7 +66,7 @@ class Declaration:
 
     `key_kind` is also the kind of `dbId` on a delta's node. Without `deltas` it is walked again `every` so many
     seconds. `changed_at` names the column of a walked row's time, `window` the field by whose value a part can be
-    walked alone.
+    walked alone. The last three say what its queries take, and what is told of a change beside its record.
     """
 
     name: str
@@ -77,6 +79,9 @@ class Declaration:
     changed_at: str | None = None
     window: str | None = None
     every: float = DAY
+    has_owner_set: bool = True
+    deltas_have_owner_set: bool = True
+    extras: tuple[str, ...] = EXTRAS
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -88,7 +93,7 @@ class Declaration:
             pa.field(
                 field.column,
                 COLUMN_TYPES[field.kind],
-                nullable=field.path != ("dbId",),
+                nullable=field.path != KEY,
                 metadata={"source": field.name},
             )
             for field in self.fields
@@ -97,7 +102,11 @@ class Declaration:
     @cached_property
     def entity(self) -> Entity:
         """The entity as the engine knows it."""
-        return Entity(self.name, ("dbId",), self.schema)
+        return Entity(self.name, KEY, self.schema)
+
+    def only(self, names: Collection[str]) -> Declaration:
+        """The same with no other fields than these and the key."""
+        return replace(self, fields=tuple(each for each in self.fields if each.name in names or each.path == KEY))
 
     @property
     def window_field(self) -> Field | None:

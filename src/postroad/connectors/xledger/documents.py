@@ -4,7 +4,7 @@ may keep what it made of the text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,16 @@ TENANT = "tenant"
 TENANT_ROOT = "tenant: entities(ownerSet: CURRENT, first: 1) { edges { node { dbId } } }"
 PAGE_INFO = "pageInfo { hasNextPage }"
 PROBE = "query { __typename }"
+SCHEMA = (
+    "query { __schema { queryType { name } types { name kind fields { name args { name } type { ...T } } } } } "
+    "fragment T on __Type { name kind ofType { name kind ofType { name kind ofType { name kind } } } }"
+)
+NEWEST = "_newest"
+ANCHOR = "_anchor"
 
 
 @dataclass(frozen=True)
-class Scope:
+class Reach:
     """Which records are asked for; the same in every document, or a row would vanish between two of them."""
 
     owner_set: str
@@ -41,17 +47,33 @@ class Document:
 
 @dataclass(frozen=True)
 class Ask:
-    """What a document of changes asks of one entity: what follows `after`, unless it has no position yet."""
+    """What a document of changes asks of one entity, besides its newest change.
+
+    With `page` what follows `after`; with `prior`, the cursor before `after`, whether our last change still stands
+    there; with `two` also the change before the newest.
+    """
 
     declaration: Declaration
-    after: str | None
-    positioned: bool
-    current: bool
+    after: str | None = None
+    page: bool = False
+    prior: str | None = None
+    two: bool = False
+    current: bool = True
 
 
 def newest_alias(name: str) -> str:
     """The alias under which an entity's newest change is asked for."""
-    return f"{name}_newest"
+    return name + NEWEST
+
+
+def anchor_alias(name: str) -> str:
+    """The alias under which the change at our position is asked for again."""
+    return name + ANCHOR
+
+
+def names_in(aliases: Collection[str], names: Sequence[str]) -> list[str]:
+    """The entities that any of these aliases belongs to."""
+    return [name for name in names if not {name, newest_alias(name), anchor_alias(name)}.isdisjoint(aliases)]
 
 
 def selection(fields: Sequence[Field]) -> str:
@@ -69,31 +91,42 @@ def _selected(tree: Mapping[str, Any]) -> str:
     return " ".join(name if inner is None else f"{name} {{ {_selected(inner)} }}" for name, inner in tree.items())
 
 
-def walk_document(declaration: Declaration, scope: Scope, after: str | None, *, tenant: bool) -> Document:
-    """One page of all rows of an entity."""
-    arguments = f"first: {scope.page_size}{_after('$after', after)}{_scoped(declaration, scope)}"
+def walk_document(
+    declaration: Declaration, reach: Reach, after: str | None, *, tenant: bool, since: str | None = None
+) -> Document:
+    """One page of all rows of an entity, or of those whose window begins at `since`.
+
+    That is written into the text: a literal fits whatever the schema calls the type, and stays for the whole walk.
+    """
+    part = f"filter: {{ {declaration.window}_gte: {msgspec.json.encode(since).decode()} }}, " if since else ""
+    arguments = f"{part}first: {reach.page_size}{_after('$after', after)}{_reached(declaration, reach)}"
     root = f"{declaration.name}: {declaration.root}({arguments}) {_page(selection(declaration.fields))}"
     return _document([root], {"after": ("String", after)}, tenant=tenant)
 
 
-def changes_document(asks: Sequence[Ask], scope: Scope, *, tenant: bool) -> Document:
+def changes_document(asks: Sequence[Ask], reach: Reach, *, tenant: bool) -> Document:
     """One page of changes of each entity, and the newest change of each: positions age, and calls are money."""
     roots: list[str] = []
     variables: dict[str, tuple[str, Any]] = {}
     for ask in asks:
-        name, deltas = ask.declaration.name, ask.declaration.deltas
-        newest = f"last: 1, ownerSet: {scope.owner_set}"
-        roots.append(
-            f"{newest_alias(name)}: {deltas}({newest}) {{ edges {{ cursor node {{ syncVersion mutatedAt }} }} }}"
-        )
-        if ask.positioned:
+        declaration = ask.declaration
+        name, owner = declaration.name, _owner(declaration.deltas_have_owner_set, reach)
+        seen = " ".join(["dbId mutationType", *(each for each in declaration.extras if each == "mutatedAt")])
+        edges = f"{{ edges {{ cursor node {{ {seen} }} }} }}"
+        roots.append(f"{newest_alias(name)}: {declaration.deltas}(last: {2 if ask.two else 1}{owner}) {edges}")
+        if ask.prior is not None:
+            variables[f"{name}_prior"] = ("String", ask.prior)
+            roots.append(f"{anchor_alias(name)}: {declaration.deltas}(first: 2, after: ${name}_prior{owner}) {edges}")
+        if ask.page:
             variables[f"{name}_after"] = ("String", ask.after)
-            arguments = f"first: {scope.page_size}{_after(f'${name}_after', ask.after)}, ownerSet: {scope.owner_set}"
-            roots.append(f"{name}: {deltas}({arguments}) {_page(_delta_fields(ask))}")
+            arguments = f"first: {reach.page_size}{_after(f'${name}_after', ask.after)}{owner}"
+            roots.append(f"{name}: {declaration.deltas}({arguments}) {_page(_delta_fields(ask))}")
     return _document(roots, variables, tenant=tenant)
 
 
-def rows_document(wanted: Mapping[Declaration, tuple[Sequence[str], str | None]], scope: Scope) -> Document:
+def rows_document(
+    wanted: Mapping[Declaration, tuple[Sequence[str], str | None]], reach: Reach, *, tenant: bool = False
+) -> Document:
     """Rows by their ids, of several entities at once: {entity: (ids, after)}."""
     roots: list[str] = []
     variables: dict[str, tuple[str, Any]] = {}
@@ -102,19 +135,31 @@ def rows_document(wanted: Mapping[Declaration, tuple[Sequence[str], str | None]]
         values = list(ids) if declaration.key_kind == "id64" else [int(each) for each in ids]
         variables[f"{name}_ids"] = (f"[{declaration.id_type}!]", values)
         variables[f"{name}_after"] = ("String", after)
-        found = f"filter: {{ dbId_in: ${name}_ids }}, first: {scope.page_size}{_after(f'${name}_after', after)}"
+        found = f"filter: {{ dbId_in: ${name}_ids }}, first: {reach.page_size}{_after(f'${name}_after', after)}"
         roots.append(
-            f"{name}: {declaration.root}({found}{_scoped(declaration, scope)}) {_page(selection(declaration.fields))}"
+            f"{name}: {declaration.root}({found}{_reached(declaration, reach)}) {_page(selection(declaration.fields))}"
         )
-    return _document(roots, variables, tenant=False)
+    return _document(roots, variables, tenant=tenant)
 
 
-def edge_rows_document(declaration: Declaration, scope: Scope) -> Document:
-    """The first and the last row of an entity, for a check or a forecast."""
+def edge_rows_document(declaration: Declaration, reach: Reach) -> Document:
+    """The first and the last row of an entity, for a forecast."""
     roots = []
     for alias, which in (("oldest", "first"), ("newest", "last")):
-        arguments = f"{which}: 1{_scoped(declaration, scope)}"
+        arguments = f"{which}: 1{_reached(declaration, reach)}"
         roots.append(f"{alias}: {declaration.root}({arguments}) {{ edges {{ cursor node {{ dbId }} }} }}")
+    return _document(roots, {}, tenant=False)
+
+
+def trial_document(declarations: Sequence[Declaration], reach: Reach) -> Document:
+    """The newest row and change of each entity, the row with every field: whether all of it may be read."""
+    roots = []
+    for each in declarations:
+        arguments = f"last: 1{_reached(each, reach)}"
+        roots.append(f"{each.name}: {each.root}({arguments}) {_page(selection(each.fields))}")
+        if each.deltas is not None:
+            arguments = f"last: 1{_owner(each.deltas_have_owner_set, reach)}"
+            roots.append(f"{newest_alias(each.name)}: {each.deltas}({arguments}) {{ edges {{ node {{ dbId }} }} }}")
     return _document(roots, {}, tenant=False)
 
 
@@ -125,7 +170,7 @@ def tenant_document() -> Document:
 
 def _delta_fields(ask: Ask) -> str:
     current = f" _current {{ {selection(ask.declaration.fields)} }}" if ask.current else ""
-    return f"dbId mutationType mutatedAt syncVersion{current}"
+    return " ".join(["dbId mutationType", *ask.declaration.extras]) + current
 
 
 def _page(content: str) -> str:
@@ -136,9 +181,13 @@ def _after(variable: str, after: str | None) -> str:
     return f", after: {variable}" if after is not None else ""
 
 
-def _scoped(declaration: Declaration, scope: Scope) -> str:
-    status = f", objectStatus: {scope.object_status}" if declaration.has_object_status else ""
-    return f", ownerSet: {scope.owner_set}{status}"
+def _reached(declaration: Declaration, reach: Reach) -> str:
+    status = f", objectStatus: {reach.object_status}" if declaration.has_object_status else ""
+    return f"{_owner(declaration.has_owner_set, reach)}{status}"
+
+
+def _owner(known: bool, reach: Reach) -> str:
+    return f", ownerSet: {reach.owner_set}" if known else ""
 
 
 def _document(roots: Sequence[str], variables: Mapping[str, tuple[str, Any]], *, tenant: bool) -> Document:

@@ -25,6 +25,11 @@ _CURSOR = re.compile(r"cursor|syncversion", re.IGNORECASE)
 _EXPIRED = re.compile(
     r"expire|too old|no longer|older than|unknown|invalid|not found|not valid|retention", re.IGNORECASE
 )
+# The official text quotes with back-ticks, GraphQL libraries with either kind of quote (fact sheet 1.2).
+_UNKNOWN = re.compile(
+    r"(?:Cannot query field|Unknown argument) [`'\"](\w+)[`'\"]"
+    r"|Field [`'\"](\w+)[`'\"] .*?must (?:not )?have a selection"
+)
 _TOKEN = re.compile(
     r"api.?token|authori[sz]ation|unauthenticated|not authenticated|invalid token|unknown token", re.IGNORECASE
 )
@@ -43,8 +48,20 @@ class QueryError(UnusableError):
         super().__init__(message)
 
 
+class UnknownFieldError(QueryError):
+    """The schema has no such fields or arguments, or not in this shape; `names` are those that the error names."""
+
+    def __init__(self, message: str, names: frozenset[str], aliases: frozenset[str] = frozenset()) -> None:
+        self.names = names
+        super().__init__(message, aliases=aliases)
+
+
 class NoCurrentError(QueryError):
     """This schema has no `_current` on its changes; rows must be looked up by id."""
+
+
+class LostError(QueryError):
+    """The schema lacks what some entities cannot do without; `aliases` are their names."""
 
 
 class QueryTimeoutError(TransientError):
@@ -102,9 +119,12 @@ def outline(body: bytes) -> Outline:
 
 
 def classifier(
-    zone: str, clock: Callable[[], float], look: Callable[[bytes], Outline] = outline
+    zone: str, clock: Callable[[], float], look: Callable[[bytes], Outline] = outline, token: str = ""
 ) -> Callable[[int, Mapping[str, str], bytes], Exception | None]:
-    """The hook for the SDK's client. `errors` beside `data` are a total failure, as all known clients take them."""
+    """The hook for the SDK's client. `errors` beside `data` are a total failure, as all known clients take them.
+
+    `token` says where the API token is looked up, never what it is.
+    """
 
     def classify(status: int, headers: Mapping[str, str], body: bytes) -> Exception | None:
         try:
@@ -113,7 +133,7 @@ def classifier(
             return GarbledError("the answer is no GraphQL: maintenance, or a wrong url") if status < 300 else None
         if answer.errors:
             date = http_date(headers.get("date", "")) or datetime.fromtimestamp(clock(), UTC)
-            return _error(answer.errors, zone, date)
+            return _error(answer.errors, zone, date, token)
         if status < 300 and answer.empty:
             return QueryError("the answer holds neither data nor errors")
         return None
@@ -121,18 +141,20 @@ def classifier(
     return classify
 
 
-def _error(faults: list[Fault], zone: str, now: datetime) -> Exception:
+def _error(faults: list[Fault], zone: str, now: datetime, token: str) -> Exception:
     """The gravest meaning of a list of faults: a limit or a refused token explains all the others."""
     for fault in faults:
         if limited := _limit(fault, zone, now):
             return limited
+    text = f"Xledger refused the query: {shortened('; '.join(each.message or each.codes.strip() for each in faults))}"
+    unknown = frozenset(found[1] or found[2] for each in faults for found in _UNKNOWN.finditer(each.message))
+    if unknown:
+        return NoCurrentError(text) if "_current" in unknown else UnknownFieldError(text, unknown, _aliases(faults))
     for fault in faults:
-        if refused := _refusal(fault):
+        if refused := _refusal(fault, token):
             return refused
-    text = shortened("; ".join(fault.message or fault.codes.strip() for fault in faults))
     expired = any(_CURSOR.search(said) and _EXPIRED.search(said) for said in map(_said, faults))
-    kind = NoCurrentError if "_current" in text and "Cannot query field" in text else QueryError
-    return kind(f"Xledger refused the query: {text}", aliases=_aliases(faults), expired=expired)
+    return QueryError(text, aliases=_aliases(faults), expired=expired)
 
 
 def _limit(fault: Fault, zone: str, now: datetime) -> ThrottledError | None:
@@ -148,13 +170,20 @@ def _limit(fault: Fault, zone: str, now: datetime) -> ThrottledError | None:
     return None
 
 
-def _refusal(fault: Fault) -> RemoteError | None:
+def _refusal(fault: Fault, token: str) -> RemoteError | None:
     said = _said(fault)
     if "query timed out" in said:
         return QueryTimeoutError("Xledger says that the query timed out: set a smaller page_size if this stays")
     if _TOKEN.search(said) and not _CURSOR.search(said):
-        return AuthError("Xledger refuses the token: make a new one (Administration > System Access > GraphQL)")
+        return AuthError(
+            "Xledger refuses the API token: it has expired, or a refresh of the demo deleted it. Make a new one "
+            f"(Administration > System Access > GraphQL > API tokens) and put it {_place(token)}; then run again"
+        )
     return None
+
+
+def _place(token: str) -> str:
+    return f"where {token} is looked up" if token else "into the setting 'token' of the connection"
 
 
 def _said(fault: Fault) -> str:

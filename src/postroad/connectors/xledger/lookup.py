@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from postroad.connectors.xledger.answers import Page, delta_of
-from postroad.connectors.xledger.api import Api
+from postroad.connectors.xledger.answers import Page, Reply, delta_of
 from postroad.connectors.xledger.declaration import Declaration
 from postroad.connectors.xledger.documents import rows_document
 from postroad.connectors.xledger.faults import QueryTimeoutError, UnusableError
+from postroad.connectors.xledger.session import Session
 from postroad.connectors.xledger.walk import advanced
 from postroad.errors import RemoteError
 
@@ -42,16 +42,16 @@ def envelope(deltas: bytes, rows: Sequence[bytes]) -> bytes:
     return b'{"deltas":' + deltas + b',"rows":[' + b",".join(rows) + b"]}"
 
 
-def look_up(api: Api, ids: Mapping[Declaration, Sequence[str]], size: int) -> Found:
+def look_up(session: Session, ids: Mapping[Declaration, Sequence[str]]) -> Found:
     """The rows of these ids, several entities in a document; one that fails does not take the others with it."""
     found = Found()
-    pending: list[Batch] = list(_batches(ids, size))
+    pending: list[Batch] = list(_batches(ids, session.ids_per_query))
     while pending:
         batch = {each: part for each, part in pending.pop(0).items() if each.name not in found.failed}
         if not batch:
             continue
         try:
-            reply = api.ask(rows_document(batch, api.scope))
+            reply = _rows(session, batch)
             rest = {each: _rest(reply.page(each.name), part, each.name) for each, part in batch.items()}
         except (UnusableError, QueryTimeoutError) as error:
             if len(batch) == 1:
@@ -63,6 +63,13 @@ def look_up(api: Api, ids: Mapping[Declaration, Sequence[str]], size: int) -> Fo
         if more := {each: part for each, part in rest.items() if part is not None}:
             pending.insert(0, more)
     return found
+
+
+def _rows(session: Session, batch: Batch) -> Reply:
+    return session.ask(
+        list(batch),
+        lambda left: rows_document({left(each): part for each, part in batch.items()}, session.reach),
+    )
 
 
 def _batches(ids: Mapping[Declaration, Sequence[str]], size: int) -> Iterator[Batch]:

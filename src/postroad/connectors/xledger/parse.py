@@ -7,6 +7,8 @@ column that cannot be cast whole is halved until the bad values stand alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
 
 import msgspec
 import pyarrow as pa
@@ -33,18 +35,36 @@ _ENVELOPE = msgspec.json.Decoder(_Envelope)
 
 
 def parse(payload: Payload, declarations: Sequence[Declaration], zone: str) -> Iterator[Rows]:
-    """The rows of a payload, entity by entity."""
+    """The rows of a payload, entity by entity; columns that were not asked for are absent (sequence 16)."""
+    fields = payload.meta.get("fields", {})
+    for name in payload.entities:
+        whole = find(declarations, name)
+        asked = _asked(whole, fields[name]) if name in fields else whole
+        rows = _rows(payload, asked, zone)
+        yield rows if asked is whole else replace(rows, absent=_absent(whole, asked))
+
+
+def _rows(payload: Payload, declaration: Declaration, zone: str) -> Rows:
     body = payload.body or b""
     kind = payload.meta["kind"]
-    for declaration in (find(declarations, name) for name in payload.entities):
-        if kind == walk.KIND:
-            yield _walked(body, declaration, zone)
-        elif kind == changes.KIND and payload.meta["current"]:
-            yield with_current(edges_of(body, declaration.name), declaration, zone)
-        elif kind == changes.KIND:
-            yield _looked_up(body, declaration, zone)
-        else:
-            raise StateError(f"a payload of an unknown kind {kind!r}: it was landed by a newer version; upgrade")
+    if kind == walk.KIND:
+        return _walked(body, declaration, zone)
+    if kind == changes.KIND and payload.meta["current"]:
+        return with_current(edges_of(body, declaration.name), declaration, zone)
+    if kind == changes.KIND:
+        return _looked_up(body, declaration, zone)
+    raise StateError(f"a payload of an unknown kind {kind!r}: it was landed by a newer version; upgrade")
+
+
+@lru_cache(maxsize=64)
+def _asked(declaration: Declaration, fields: str) -> Declaration:
+    """The declaration as far as it was asked for; itself if that is all of it."""
+    names = {*fields.split()}
+    return declaration if names.issuperset(each.name for each in declaration.fields) else declaration.only(names)
+
+
+def _absent(whole: Declaration, asked: Declaration) -> tuple[str, ...]:
+    return tuple(name for name in whole.schema.names if name not in asked.schema.names)
 
 
 def _walked(body: bytes, declaration: Declaration, zone: str) -> Rows:
@@ -53,7 +73,7 @@ def _walked(body: bytes, declaration: Declaration, zone: str) -> Rows:
     columns = convert(edges.nodes, declaration, zone)
     size = len(edges.nodes)
     changed_at = pa.nulls(size, CHANGED_AT.type)
-    if declaration.changed_at is not None:
+    if declaration.changed_at in declaration.schema.names:
         changed_at = columns.arrays[declaration.schema.names.index(declaration.changed_at)]
     return Draft(declaration, edges, columns, pa.repeat(UPSERT, size), changed_at).finished()
 

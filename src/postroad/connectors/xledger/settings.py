@@ -7,6 +7,16 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from postroad.connectors.xledger.additions import (
+    Columns,
+    EntityName,
+    EntitySettings,
+    declared,
+    told,
+    wrong_columns,
+    wrong_entities,
+)
+from postroad.connectors.xledger.declaration import Declaration
 from postroad.sdk.secrets import Secret
 
 
@@ -31,12 +41,29 @@ class XledgerSettings(BaseModel):
     tenant_check: bool = Field(
         default=True, description="Ask whose token it is, and refresh fully when that is somebody else."
     )
+    new_token: Literal["refresh", "keep"] = Field(
+        default="refresh",
+        description="What a new API token means: other data, so all is refreshed and compared; or the same as before.",
+    )
     ids_per_query: int = Field(
         default=500, ge=1, le=10_000, description="Ids per call when rows must be looked up one by one."
     )
     burst: int = Field(default=18, ge=1, description="Calls that we allow ourselves in 5 seconds; Xledger allows 20.")
     calls_per_month: int | None = Field(default=None, ge=1, description="Stop for the month after so many calls.")
     timeout: float = Field(default=60.0, gt=0, description="Seconds to wait for an answer.")
+    columns: dict[str, Columns] = Field(
+        default_factory=dict, description="More columns of the entities that this connector knows, by entity."
+    )
+    entities: dict[EntityName, EntitySettings] = Field(
+        default_factory=dict,
+        description="Entities that this connector does not know, by the name of their dataset.",
+        json_schema_extra={"additionalProperties": False},
+    )
+
+    @property
+    def declarations(self) -> tuple[Declaration, ...]:
+        """Every entity that can be read with these settings."""
+        return declared(self.columns, self.entities)
 
     @field_validator("time_zone")
     @classmethod
@@ -45,4 +72,16 @@ class XledgerSettings(BaseModel):
             ZoneInfo(value)
         except (KeyError, ValueError, OSError):
             raise ValueError("is no time zone; write one such as Europe/Oslo") from None
+        return value
+
+    @field_validator("columns")
+    @classmethod
+    def _addable(cls, value: dict[str, Columns]) -> dict[str, Columns]:
+        told(wrong_columns(value))
+        return value
+
+    @field_validator("entities")
+    @classmethod
+    def _new(cls, value: dict[str, EntitySettings]) -> dict[str, EntitySettings]:
+        told(wrong_entities(value))
         return value

@@ -1,0 +1,193 @@
+"""The shipped example of links, from the simulator to the lake: what an unchanged file costs, months, failures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postroad.app import App
+from postroad.app.runs import Report
+from postroad.catalog.status import DatasetStatus
+from postroad.connectors.excel_link import connector, source, workbook
+from postroad.connectors.excel_link.example import SEED
+from postroad.connectors.excel_link.settings import ExcelLinkSettings
+from postroad.connectors.excel_link.simulator import ExcelLinkSimulator
+from postroad.connectors.excel_link.simulator.addresses import DEFAULT_PORT
+from postroad.project import Allowance, Connection, Project, Sync, init_project, load_project
+
+MARCH, APRIL = 1_773_576_000.0, 1_775_649_600.0  # 2026-03-15 12:00 UTC, 2026-04-08 12:00 UTC
+LINKS = 13  # five tables, five subsidiaries, three months
+
+
+class Company:
+    """A project of the example beside its simulator, and a clock that jumps."""
+
+    def __init__(self, folder: Path, server: ExcelLinkSimulator) -> None:
+        self.folder, self.server, self.now = folder, server, MARCH
+        server.clock.set(APRIL)
+        server.refresh(SEED)  # months up to April
+        init_project(folder, connector.name)
+        links = {f"{table.replace('.', '_').upper()}_LINK": url for table, url in server.links().items()}
+        (folder / ".env").write_text("".join(f"{name}='{url}'\n" for name, url in links.items()))
+        assert f":{DEFAULT_PORT}/" not in (folder / ".env").read_text()
+
+    def do(self, work: Callable[[App], Any]) -> Any:
+        """Something with an App of its own."""
+        self.now += 1
+        with App(load_project(self.folder), clock=lambda: self.now, sleep=lambda _: None) as app:
+            return work(app)
+
+    def sync(self, select: str | None = None) -> Report:
+        """One `postroad run`."""
+        done: Report = self.do(lambda app: app.runs.start(select))
+        return done
+
+    def status(self, name: str) -> DatasetStatus:
+        """One line of `postroad status`."""
+        (found,) = self.do(lambda app: app.datasets.status(f"links.{name}"))
+        assert isinstance(found, DatasetStatus)
+        return found
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """The answer's rows."""
+        answer = self.do(lambda app: app.datasets.query(sql).to_pylist())
+        return [tuple(row.values()) for row in answer]
+
+    def asked(self) -> list[dict[str, Any]]:
+        """The requests since the last time."""
+        return self.server.log(clear=True)
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> Iterator[Company]:
+    """Synced once."""
+    with ExcelLinkSimulator(seed=SEED) as server:
+        made = Company(tmp_path, server)
+        assert made.sync().exit_code == 0
+        assert len(made.asked()) == LINKS
+        yield made
+
+
+def landed(company: Company) -> list[Path]:
+    return sorted((company.folder / "lake" / "landing").rglob("*.*"))
+
+
+def test_unchanged_links_cost_one_conditional_request_each_and_no_reading(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = landed(company)
+    monkeypatch.setattr(source, "usable", None)  # whoever reads a file fails
+    assert company.sync().exit_code == 0
+    asked = company.asked()
+    assert [(each["status"], each["bytes"]) for each in asked] == [(304, 0)] * LINKS
+    company.server.switch(etag=False)
+    assert company.sync().exit_code == 0
+    assert [each["status"] for each in company.asked()] == [200] * LINKS
+    assert landed(company) == before
+
+
+def test_a_changed_file_is_read_once_and_the_others_not_at_all(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    original = workbook._looked_through
+
+    def counted(*given: Any) -> Any:
+        read.append(given)
+        return original(*given)
+
+    monkeypatch.setattr(workbook, "_looked_through", counted)
+    company.server.change("cost_categories")
+    report = company.sync()
+    assert report.counts["links.cost_categories"].changed == 1
+    assert len(read) == 1
+    assert company.do(lambda app: app.runs.replay("links.cost_categories")).exit_code == 0
+    assert len(read) == 2, "a replay reads it again, from landing"
+
+
+def test_a_new_month_is_asked_for_and_the_oldest_is_left_as_it_is(company: Company) -> None:
+    months = "select period, count(*) from links.financial_results group by 1 order by 1"
+    before = company.query(months)
+    assert [month for month, _ in before] == ["2026-01", "2026-02", "2026-03"]
+    company.now = APRIL
+    report = company.sync("links.financial_results")
+    assert [each.feed for each in report.outcomes] == [f"financial_results.2026-0{month}" for month in (2, 3, 4)]
+    assert [each["status"] for each in company.asked()] == [304, 304, 200]
+    after = company.query(months)
+    assert after[:3] == before
+    assert after[3][0] == "2026-04"
+    assert after[3][1] > 0
+
+
+def test_status_tells_since_when_a_link_fails_and_why_until_it_is_good_again(company: Company) -> None:
+    looked = company.status("employee_groups").last_poll
+    assert looked is not None
+    fault = company.server.fault("html", count=None, table="employee_groups")
+    first = company.now
+    assert company.sync().exit_code == 3
+    company.now += 3600
+    company.sync()
+    found = company.status("employee_groups")
+    assert (found.state, found.rows, found.last_poll) == ("failed", 30, looked)
+    (sentence,) = found.failed.values()
+    assert list(found.failed) == ["links.employee_groups"]
+    since, _, reason = sentence.partition(" UTC: ")
+    assert since == f"failed since {_spelt(first + 1)}"
+    assert reason.startswith("a web page came instead of xlsx")
+    assert company.status("employment_types").state == "in step"
+    company.server.clear_faults(fault)
+    company.sync()
+    good = company.status("employee_groups")
+    assert (good.state, good.failed) == ("in step", {})
+    assert good.last_poll is not None
+    assert good.last_poll > looked
+
+
+def test_one_dead_link_of_five_is_named(company: Company) -> None:
+    company.server.fault("expired", count=None, table="part_time_employees.coast")
+    company.sync("links.part_time_employees")
+    found = company.status("part_time_employees")
+    assert found.state == "failed"
+    assert list(found.failed) == ["links.part_time_employees.coast"]
+    assert "make a new export link" in found.failed["links.part_time_employees.coast"]
+
+
+KEYS: list[tuple[str, list[Any]]] = [
+    ("date", ["1999-12-31", "2026-03-01", "2026-03-02"]),
+    ("datetime", ["2026-03-01T10:00:00", "2026-03-01T10:00:00.250", "2026-03-02T00:00:00"]),
+    ("decimal", [9.5, 10, 10.25]),
+    ("bool", [False, True]),
+    ("text", ["01", "1", "å"]),
+    ("int", [9, 10, 100]),
+]
+
+
+@pytest.mark.parametrize(("kind", "keys"), KEYS, ids=[kind for kind, _ in KEYS])
+def test_a_key_may_have_any_type(tmp_path: Path, kind: str, keys: list[Any]) -> None:
+    """Loaded, refused, good again, changed and gone: by keys that JSON has no type for as well."""
+    path = tmp_path / "table.json"
+    table = {"file": str(path), "columns": {"K": kind, "V": "int"}, "key": ["K"]}
+    settings = ExcelLinkSettings.model_validate({"tables": {"t": table}})
+    connections = {"links": Connection("links", connector.name, settings)}
+    project = Project("keys", tmp_path, connections=connections, syncs=(Sync("links", ("t",), Allowance(rows=9)),))
+
+    def synced(*values: Any) -> tuple[list[int], list[str]]:
+        path.write_text(json.dumps([{"K": key, "V": value} for key, value in zip(keys, values, strict=False)]))
+        with App(project) as app:
+            app.runs.start()
+            held = app.datasets.query('select "V" from links.t order by "K"').column(0).to_pylist()
+            return held, [each["cause"] for each in app.rejections.list()]
+
+    assert synced(1, 2, 3)[0] == [1, 2, 3][: len(keys)]
+    assert synced(1, "many", 3) == ([1, 2, 3][: len(keys)], ["bad_number"])
+    assert synced(4, 5, 3) == ([4, 5, 3][: len(keys)], [])
+    assert synced(4) == ([4], [])
+
+
+def _spelt(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
