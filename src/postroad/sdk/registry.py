@@ -60,16 +60,16 @@ def _folders_with(part: str) -> Iterator[str]:
                 yield folder.name
 
 
-@cache
-def _registered() -> tuple[EntryPoint, ...]:
-    """The entry points of the group, read once: looking into every installed distribution takes 15 ms."""
-    return tuple(entry_points(group=GROUP))
-
-
 def _unknown(kind: str, name: str, names: list[str]) -> ConfigError:
     near = difflib.get_close_matches(name, names, 1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return ConfigError(f"no {kind} '{name}'; there are: {', '.join(names)}.{hint}")
+
+
+@cache
+def _registered() -> tuple[EntryPoint, ...]:
+    """The entry points of the group, read once: looking into every installed distribution takes 15 ms."""
+    return tuple(entry_points(group=GROUP))
 
 
 def _checked(found: object, name: str) -> Connector:
