@@ -89,6 +89,15 @@ class _Handler(BaseHTTPRequestHandler):
     proxy: StoreProxy
     protocol_version = "HTTP/1.1"
     wbufsize = 1 << 16
+    disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        super().setup()
+        self.ahead = self.proxy.connect()
+
+    def finish(self) -> None:
+        self.ahead.close()
+        super().finish()
 
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -118,13 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_DELETE = do_POST = _pass_on
 
     def _forward(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        connection = self.proxy.connect()
-        try:
-            connection.request(self.command, self.path, body, dict(self.headers))
-            answer = connection.getresponse()
-            return answer.status, dict(answer.headers), answer.read()
-        finally:
-            connection.close()
+        self.ahead.request(self.command, self.path, body, dict(self.headers))
+        answer = self.ahead.getresponse()
+        return answer.status, dict(answer.headers), answer.read()
 
     def _answer(self, status: int, headers: dict[str, str], data: bytes) -> None:
         self.send_response_only(status)

@@ -70,7 +70,7 @@ class ObjectStore:
     @property
     def options(self) -> dict[str, str]:
         """See `Disk.options`."""
-        return {**self._account(), "retry_timeout": f"{self._patience:.0f}s"}
+        return {**self._account(), "retry_timeout": f"{self._patience * 1000:.0f}ms"}
 
     @cached_property
     def _store(self) -> AzureStore:
