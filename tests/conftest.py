@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import certifi
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
@@ -64,9 +65,19 @@ def postgresql_url() -> Iterator[str]:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+@pytest.fixture(scope="session")
+def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with one certificate: obstore wants some even for plain HTTP, and a machine's own are many or none."""
+    first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
+    file = tmp_path_factory.mktemp("certificate") / "one.pem"
+    file.write_text(first + end)
+    return file
+
+
 @pytest.fixture
-def container() -> Iterator[azurite.Container]:
+def container(one_certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[azurite.Container]:
     """An empty container of this test's own in Azurite."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(one_certificate))
     endpoint = setting("POSTROAD_TEST_AZURITE")
     if endpoint is None or not azurite.answers(endpoint):
         absent("Azurite")

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from postroad.errors import StateError
+from postroad.errors import ConfigError, StateError
 from postroad.lake.delta import FENCE, DeltaLog, Member
 from postroad.lake.disk import Disk, LocalDisk
 from postroad.lake.objects import BLOCK, ObjectStore
@@ -202,6 +202,13 @@ def test_a_table_is_tidied(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     again = DeltaLog(disk, "tables/a/b")
     assert again.actions([FENCE, "changes"]) == {FENCE: 40, "changes": 40}
     assert [member.path for member in again.members()] == ["40.parquet"]
+
+
+def test_a_machine_without_certificates_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    with pytest.raises(ConfigError, match="ca-certificates"):
+        ObjectStore("az://dev", lambda: {"account_name": "acme", "account_key": "QUJD"}).probe()
 
 
 def _rows(numbers: range) -> pa.Table:

@@ -207,6 +207,9 @@ class ObjectStore:
         reason = self._masked(" ".join(NOISE.sub(" ", text).split()))[:MOST_TEXT]
         if code is not None:
             reason = f"{code[1]}: {reason}"
+        if "builder error" in text:
+            hint = "install the package ca-certificates, or name a file of them in SSL_CERT_FILE"
+            return ConfigError(f"{self.root}: no certificates of authorities were found on this machine; {hint}")
         if REFUSED.search(text):
             hint = "see `lake` in postroad.yaml; a key may have been changed, or a SAS token have expired"
             return ConfigError(f"{self.root} refuses us: {reason}; {hint}")
