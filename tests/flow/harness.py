@@ -16,6 +16,7 @@ from postroad.connectors.excel_link.settings import ExcelLinkSettings
 from postroad.connectors.excel_link.simulator import ExcelLinkSimulator
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.connectors.xledger.simulator import XledgerSimulator
+from postroad.errors import PostroadError
 from postroad.project import Allowance, Connection, Project, StorageAccount, Sync
 from postroad.project.model import DATABASE
 from postroad.records import Check, Feed, Payload, Rows, Want
@@ -69,6 +70,7 @@ class Span:
     kills: int
     last: int = 0
     walk: tuple[int, int] | None = None
+    refused: bool = False
 
 
 class World:
@@ -105,8 +107,8 @@ class World:
         clock = Clock(lambda: self.now)
         self.sim = XledgerSimulator(seed=seed, timesheets=timesheets, sizes=sizes, clock=clock, **switches)
         self.links = ExcelLinkSimulator(seed=seed, clock=clock)
-        self._entities = tuple(entities)
-        self._tables = dict(tables or {})
+        self.entities = tuple(entities)
+        self.linked = dict(tables or {})
         self._max_deletes = max_deletes
         self._database = database
         self._servers = servers
@@ -128,9 +130,9 @@ class World:
     def _project(self) -> Project:
         settings = XledgerSettings(url=self.sim.url, token=Secret.literal(self.sim.token), **self._settings)
         connections = {"xledger": Connection("xledger", "xledger", settings)}
-        syncs = [Sync("xledger", self._entities, self._max_deletes)]
-        if self._tables:
-            tables = {name: table_settings(self.links, name, links) for name, links in self._tables.items()}
+        syncs = [Sync("xledger", self.entities, self._max_deletes)]
+        if self.linked:
+            tables = {name: table_settings(self.links, name, links) for name, links in self.linked.items()}
             linked = ExcelLinkSettings(**_with_secrets(tables), time_zone="Europe/Stockholm", burst=100_000)
             connections["links"] = Connection("links", "excel_link", linked)
             syncs.append(Sync("links", tuple(tables), self._max_deletes))
@@ -153,8 +155,8 @@ class World:
     def datasets(self) -> list[Shown]:
         """The datasets, and what they must show."""
         own = self._settings.get("entities", {})
-        found = [entity_shown(self.sim, name, own.get(name, {}).get("columns")) for name in self._entities]
-        return found + [table_shown(self.links, name, links) for name, links in self._tables.items()]
+        found = [entity_shown(self.sim, name, own.get(name, {}).get("columns")) for name in self.entities]
+        return found + [table_shown(self.links, name, links) for name, links in self.linked.items()]
 
     def configure(self, **settings: Any) -> None:
         """Change settings of the connection, as a person edits postroad.yaml."""
@@ -333,6 +335,9 @@ class _Noted:
         while True:
             try:
                 payload = next(answers, None)
+            except PostroadError:
+                span.refused = True
+                raise
             finally:
                 span.last = len(requests)
             if payload is None:
