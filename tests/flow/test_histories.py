@@ -41,9 +41,9 @@ class Cast:
 
 
 CASTS = {
-    "timesheets": Cast(16, 4, steps.company, ("timesheets",)),
+    "timesheets": Cast(12, 4, steps.company, ("timesheets",)),
     # References between entities, and one whose changes nobody tells.
-    "entities": Cast(10, 3, steps.company, ("timesheets", "projects", "customers", UNTOLD),
+    "entities": Cast(8, 3, steps.company, ("timesheets", "projects", "customers", UNTOLD),
                      settings={"entities": GROUPS}),
     "links": Cast(10, 3, steps.links, (), {"part_time_employees": ("holding", "north", "south"),
                                            "employee_groups": ()}),
