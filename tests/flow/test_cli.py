@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from postroad.cli import main
+from postroad.connectors.xledger import ENTITIES
 from postroad.connectors.xledger.simulator import XledgerSimulator
 
 ROWS = 400
@@ -53,7 +55,7 @@ class Shell:
 
 @pytest.fixture
 def shell(tmp_path: Path, company: XledgerSimulator, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """A new example project with small pages, and a shell in it."""
+    """A new example project with small pages and timesheets alone, and a shell in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XLEDGER_URL", company.url)
     monkeypatch.setenv("XLEDGER_TOKEN", company.token)
@@ -61,6 +63,7 @@ def shell(tmp_path: Path, company: XledgerSimulator, monkeypatch: pytest.MonkeyP
     typed("init", ".", "--example", "xledger")
     settings = tmp_path / "postroad.yaml"
     settings.write_text(settings.read_text() + "    page_size: 50\n")
+    (tmp_path / "flows" / "hours.yaml").write_text("sync:\n  - {from: xledger, entities: [timesheets]}\n")
     return typed
 
 
@@ -160,18 +163,33 @@ def test_mistakes_are_told_by_place(shell: Shell) -> None:
     assert "not JSON" in shell("state", "set", "xledger.changes", "{", code=2)
 
 
-def test_the_demo_runs(tmp_path: Path) -> None:
-    """The README's first command, small."""
-    done = subprocess.run(
-        [sys.executable, "-m", "postroad", "demo", str(tmp_path / "demo"), "--timesheets", "500"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def test_the_demo_finds_what_was_done(tmp_path: Path) -> None:
+    """The README's first command, small: the second sync of every dataset counts what was done in its system."""
+    words = [sys.executable, "-m", "postroad", "demo", str(tmp_path / "demo"), "--rows", "500"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
-    assert "Second sync" in done.stdout
-    assert "Done in" in done.stdout
+    _, first, deeds, second, asked = re.split(r"^\d\. ", done.stdout, flags=re.MULTILINE)
+    entities = {name for name in figures(first) if name.startswith("xledger.")}
+    assert entities == {f"xledger.{entity}" for entity in ENTITIES}
+    assert {name.partition(".")[0] for name in figures(deeds)} == {"xledger", "links"}
+    told = {name: row[1:4] for name, row in figures(second).items()}
+    assert told == {name: [0, 0, 0] for name in figures(first)} | figures(deeds)
+    joined, history = asked.split("The history")
+    assert re.search(r"^ .+ \d+\.\d\d +\d+ *$", joined, re.MULTILINE), "the join of both systems has rows"
+    assert len(re.findall(r"^ +3\d{9} ", history, re.MULTILINE)) == 2
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "postroad.yaml").write_text("project: mine\n")
+    refused = subprocess.run([*words[:4], str(mine)], capture_output=True, text=True, timeout=20, check=False)
+    assert refused.returncode == 2
+    assert "something else than an earlier demo" in refused.stderr
+    assert (mine / "postroad.yaml").exists()
+
+
+def figures(text: str) -> dict[str, list[int]]:
+    """The rows of the tables in a text whose first column is a dataset."""
+    rows = (line.split() for line in text.splitlines() if re.match(r" \w+\.\w+ ", line))
+    return {row[0]: [int(figure.replace(",", "")) for figure in row[1:]] for row in rows}
 
 
 def test_a_discarded_close_is_not_begun_again_unasked(shell: Shell, company: XledgerSimulator) -> None:

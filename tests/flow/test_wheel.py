@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from postroad.connectors.xledger import ENTITIES
 from tests.conftest import ROOT, absent
 
 UV = Path(sys.executable).with_name("uv")
@@ -85,7 +86,7 @@ def test_its_requirements_are_the_locked_ones(stranger: Stranger) -> None:
 
 
 def test_from_the_wheel_to_a_query(stranger: Stranger) -> None:
-    """Init, simulator, run, status and query as the example's README says, with the modules of the wheel."""
+    """Init, simulator, run, status and query of all eight as the example's README says, with the wheel's modules."""
     where = stranger.type("python", "-c", "import postroad; print(postroad.__file__)")
     assert Path(where.strip()).is_relative_to(stranger.bin.parent)
     assert "postroad simulate xledger" in stranger.type("postroad", "init", "hours", "--example", "xledger")
@@ -96,10 +97,13 @@ def test_from_the_wheel_to_a_query(stranger: Stranger) -> None:
         assert {run["status"] for run in [*ran["runs"], *again["runs"]]} == {"succeeded"}
     datasets = _json(stranger.type("postroad", "status", "--json", folder="hours"))["datasets"]
     assert {each["state"] for each in datasets} == {"in step"}
-    sql = "select count(*) as n from xledger.timesheets"
+    assert [each["dataset"] for each in datasets] == [f"xledger.{entity}" for entity in ENTITIES]
+    sql = " union all ".join(f"select '{name}' as name, count(*) as n from {name}" for name in ran["datasets"])
     counted = _json(stranger.type("postroad", "query", sql, "--json", folder="hours"))
-    assert counted == [{"n": ran["datasets"]["xledger.timesheets"]["new"]}]
-    assert counted[0]["n"] > 0
+    assert {each["name"]: each["n"] for each in counted} == {
+        name: counts["new"] for name, counts in ran["datasets"].items()
+    }
+    assert all(each["n"] > 0 for each in counted)
 
 
 def test_an_old_database_is_migrated_by_what_the_wheel_holds(stranger: Stranger) -> None:

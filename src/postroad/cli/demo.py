@@ -1,4 +1,4 @@
-"""`postroad demo`: the whole way on this machine, from a simulator's socket to a query."""
+"""`postroad demo`: the whole way on this machine, from simulators' sockets to a query that joins their tables."""
 
 from __future__ import annotations
 
@@ -8,99 +8,143 @@ import shutil
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from postroad.app import App
 from postroad.cli import show
 from postroad.cli.report import Reporter
-from postroad.errors import StateError
+from postroad.errors import ConfigError, StateError
 from postroad.project import init_project
+from postroad.sdk.demo import Deed, Demo
 from postroad.sdk.registry import connector_names, load_connector
 
-QUERY = """
-SELECT project_description AS project, count(*) AS timesheets, sum("workingHours")::DECIMAL(18, 2) AS hours
-FROM {dataset} GROUP BY ALL ORDER BY hours DESC LIMIT 8
-"""
-HISTORY = (
-    "SELECT _op AS operation, count(*) AS rows, count(DISTINCT _version) AS commits FROM {dataset}_changes GROUP BY ALL"
-)
+MARK = ".demo"
+MARKED = "`postroad demo` wrote this folder and empties it when it runs again.\n"
 PATIENCE = 30.0
 
 
-def run_demo(folder: Path, timesheets: int) -> None:
-    """Run it; leaves the project in `folder` to look around in."""
-    name = next(name for name in connector_names() if load_connector(name).demo)
+class Quiet(Reporter):
+    """Progress bars as in any run; the sentences beside them are told if the run does not succeed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sentences: list[str] = []
+
+    def say(self, sentence: str) -> None:
+        """See `Reporter.say`."""
+        self.sentences.append(sentence)
+
+
+def run_demo(folder: Path, rows: int) -> None:
+    """Run it; leaves the project in `folder` to look around in. ConfigError if the folder holds anything else."""
     began = time.monotonic()
-    for part in ("lake", "postroad.db", "postroad.db-wal", "postroad.db-shm"):
-        path = folder / part
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    if not (folder / "postroad.yaml").exists():
-        init_project(folder, name)
-    with _simulator(name, timesheets) as url:
-        os.environ[f"{name.upper()}_URL"] = f"{url}/graphql"
-        _step(f"1. First sync from a simulated {name} with {timesheets:,} timesheets, of which our token reaches most")
+    demos = _demos()
+    _lay(folder, list(demos))
+    with ExitStack() as running:
+        addresses = {name: running.enter_context(_simulator(name, demo.options(rows))) for name, demo in demos.items()}
+        for name, address in addresses.items():
+            _wait_for(address)
+            os.environ.update(demos[name].variables(address))
+        systems = "".join(f"\n   - {demo.introduction(rows)}" for demo in demos.values())
+        _step(f"1. First sync of {len(demos)} simulated systems{systems}")
         _sync(folder)
-        _step("2. Meanwhile in the remote system: 300 timesheets change, 40 are deleted, 60 are new")
-        for action, body in (("mutate", {"n": 300}), ("delete", {"which": 40}), ("add", {"n": 60})):
-            _tell(url, action, body)
-        _step("3. Second sync: the changes alone, in one call")
+        _step("2. Meanwhile people add, change and delete records in these systems")
+        _show_deeds(folder, demos)
+        for name, demo in demos.items():
+            for deed in demo.deeds:
+                _tell(addresses[name], deed)
+        _step("3. Second sync: it fetches only what changed since, and finds just that")
         _sync(folder)
-    _step("4. What the lake shows now")
-    with App.open(folder) as app:
-        dataset = next(iter(app.datasets.status())).dataset
-        for title, sql in (("hours by project", QUERY), ("its history", HISTORY)):
-            answer = app.datasets.query(sql.format(dataset=dataset))
-            show.table(title, answer.column_names, [tuple(row.values()) for row in answer.to_pylist()])
+    _step("4. Questions to the lake")
+    _ask(folder, demos)
     print(f"\nDone in {time.monotonic() - began:.0f} s. Look around: postroad status -p {folder}; and {folder}/lake")
+
+
+def _demos() -> dict[str, Demo]:
+    """The connectors that have a part in the demo, in its order."""
+    found = {name: load_connector(name).demo for name in connector_names()}
+    return dict(sorted(((name, demo) for name, demo in found.items() if demo), key=lambda each: each[1].place))
+
+
+def _lay(folder: Path, connectors: list[str]) -> None:
+    """A new project of their examples. Only a folder that a demo wrote is emptied: a lake may be somebody's."""
+    if folder.exists() and not (folder.is_dir() and ((folder / MARK).exists() or not any(folder.iterdir()))):
+        raise ConfigError(f"{folder} holds something else than an earlier demo; name another folder, or delete it")
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / MARK).write_text(MARKED)
+    init_project(folder, *connectors)
 
 
 def _sync(folder: Path) -> None:
     began = time.monotonic()
-    with Reporter() as reporter, App.open(folder, reporter=reporter) as app:
+    with Quiet() as reporter, App.open(folder, reporter=reporter) as app:
         report = app.runs.start()
+    if report.exit_code:
+        print("\n".join(reporter.sentences), file=sys.stderr)
     show.report(report, time.monotonic() - began)
     if report.exit_code:
         raise StateError("the demo's sync did not succeed; the reasons stand above")
 
 
+def _show_deeds(folder: Path, demos: Mapping[str, Demo]) -> None:
+    """What is about to be done, by dataset."""
+    with App.open(folder) as app:
+        connections = {app.project.connections[name].connector: name for name in app.project.connections}
+    counts: dict[str, dict[str, int]] = {}
+    for name, demo in demos.items():
+        for deed in demo.deeds:
+            row = counts.setdefault(f"{connections[name]}.{deed.entity}", {"new": 0, "changed": 0, "deleted": 0})
+            row[deed.what] += deed.rows
+    rows = [(dataset, *counted.values()) for dataset, counted in sorted(counts.items())]
+    show.table("", ("dataset", "new", "changed", "deleted"), rows)
+
+
+def _ask(folder: Path, demos: Mapping[str, Demo]) -> None:
+    """The questions of all connectors, each with its SQL and the answer."""
+    with App.open(folder) as app:
+        for question in (question for demo in demos.values() for question in demo.questions):
+            answer = app.datasets.query(question.sql)
+            _step(f"{question.sentence}\n\n{textwrap.indent(question.sql, '   ')}")
+            show.table("", answer.column_names, [tuple(row.values()) for row in answer.to_pylist()], grouped=False)
+
+
 @contextmanager
-def _simulator(name: str, timesheets: int) -> Iterator[str]:
-    """The connector's simulator as a process of its own, on a free port."""
+def _simulator(name: str, options: list[str]) -> Iterator[str]:
+    """The address of a connector's simulator, which is started as a process of its own on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    options = ["--port", str(port), "--timesheets", str(timesheets)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "postroad", "simulate", name, *options], stdout=subprocess.DEVNULL
-    )
-    url = f"http://127.0.0.1:{port}"
+    words = [sys.executable, "-m", "postroad", "simulate", name, "--port", str(port), *options]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     try:
-        _wait_for(port, process)
-        yield url
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait()
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(address: str) -> None:
+    host, _, port = address.removeprefix("http://").partition(":")
     deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if probe.connect_ex((host, int(port))) == 0:
                 return
-        time.sleep(0.05)
-    raise StateError("the simulator did not start; `postroad simulate` shows why")
+        time.sleep(0.02)
+    raise StateError("a simulator did not start; its reason stands above, or `postroad simulate` shows it")
 
 
-def _tell(url: str, action: str, body: dict[str, Any]) -> None:
+def _tell(address: str, deed: Deed) -> None:
     headers = {"Content-Type": "application/json"}
-    address = f"{url}/_simulator/{action}"  # ours, on this machine
-    request = urllib.request.Request(address, json.dumps(body).encode(), headers)  # noqa: S310
+    url = f"{address}/_simulator/{deed.call}"  # ours, on this machine
+    request = urllib.request.Request(url, json.dumps(dict(deed.arguments)).encode(), headers)  # noqa: S310
     with urllib.request.urlopen(request) as answer:  # noqa: S310
         answer.read()
 

@@ -10,7 +10,9 @@ import typer
 from postroad.cli.options import HERE, Environment, Folder, Json
 
 Passed = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-Example = Annotated[str | None, typer.Option("--example", help="A connector whose example project is written.")]
+Example = Annotated[
+    list[str] | None, typer.Option("--example", help="A connector whose example is written; several make one project.")
+]
 Connect = Annotated[bool, typer.Option("--connect", help="Also try every connection, step by step.")]
 
 Litter = Annotated[bool, typer.Option("--litter", help="Only list every file of the lake that nothing refers to.")]
@@ -28,7 +30,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")], exa
     """Write a new project; with `--example NAME` one that runs against the simulator."""
     from postroad.project import init_project
 
-    written = init_project(folder, example)
+    written = init_project(folder, *(example or ()))
     for path in written:
         print(f"wrote {path}")
     # An example's README says how to start its simulator and what to type next.
@@ -75,14 +77,12 @@ def simulate(
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where to put the demo's project; its lake is emptied first.")] = Path(
-        "demo"
-    ),
-    timesheets: Annotated[
-        int, typer.Option("--timesheets", min=1, help="How many the simulated company has; our token reaches 19 in 20.")
-    ] = 21_000,
+    folder: Annotated[
+        Path, typer.Argument(help="Where to put the demo's project; what an earlier demo left there is deleted.")
+    ] = Path("demo"),
+    rows: Annotated[int, typer.Option("--rows", min=1, help="How many the largest of the datasets has.")] = 21_000,
 ) -> None:
-    """Sync 20,000 timesheets from a simulator, change some, sync again, and query the result."""
+    """Sync everything that is simulated, change some of it, sync again, and query the result."""
     from postroad.cli.demo import run_demo
 
-    run_demo(folder, timesheets)
+    run_demo(folder, rows)

@@ -1,15 +1,14 @@
-"""Writes a new project: a connector's example, or a commented skeleton. Never overwrites a file."""
+"""Writes a new project: examples of connectors, or a commented skeleton. Never overwrites a file."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from postroad.errors import ConfigError
+from postroad.project.examples import example_files
 from postroad.project.loading import ROOT
 from postroad.project.variables import DOTENV, SECRETS
-from postroad.sdk import registry
 
 IGNORED = """\
 # Made by runs, or secret: neither belongs into version control.
@@ -49,25 +48,18 @@ sync: []
 COMMON = {".gitignore": IGNORED, ".env.example": ENV_EXAMPLE}
 
 
-def init_project(folder: Path, example: str | None = None) -> tuple[Path, ...]:
+def init_project(folder: Path, *examples: str) -> tuple[Path, ...]:
     """Write a project into the folder; the files that were written.
 
-    `example` names the connector whose example it is. A folder that is a project already is refused with a
+    `examples` are the connectors whose examples it is made of. A folder that is a project already is refused with a
     ConfigError; any other file that exists is left as it is.
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder")
     if (folder / ROOT).exists():
         raise ConfigError(f"{folder} holds a project already")
-    files = COMMON | dict(_example(example) if example else {ROOT: SKELETON, "flows/my_flow.yaml": FLOW})
+    files = COMMON | (example_files(examples) or {ROOT: SKELETON, "flows/my_flow.yaml": FLOW})
     return tuple(folder / name for name, text in files.items() if _written(folder / name, text))
-
-
-def _example(name: str) -> Mapping[str, str]:
-    example = registry.load_connector(name).example
-    if not example:
-        raise ConfigError(f"connector '{name}' has no example project")
-    return example
 
 
 def _written(path: Path, text: str) -> bool:

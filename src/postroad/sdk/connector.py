@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from postroad.records import Check, Feed, Payload, Rows, Want
+from postroad.sdk.demo import Demo
 
 
 class Budget(Protocol):
@@ -80,7 +81,7 @@ class Connector:
     `settings` is the pydantic model of a connection in postroad.yaml; its secrets are `postroad.sdk.secrets.Secret`s.
     `entities` gives the entity names that a flow may name, from the settings of a connection. `simulator` is the entry
     point of `postroad simulate`: a function that takes a typer-free list of arguments. `example` maps file names of an
-    example project to their text. `demo` says that `postroad demo` shows this connector's example and simulator.
+    example project to their text. `demo` is its part in `postroad demo`.
     """
 
     name: str
@@ -89,4 +90,4 @@ class Connector:
     source: Callable[[Any, Tools], Source] | None = None
     simulator: Callable[[list[str]], None] | None = None
     example: Mapping[str, str] = field(default_factory=dict)
-    demo: bool = False
+    demo: Demo | None = None

@@ -50,7 +50,14 @@ class FakeSettings(BaseModel):
         return self
 
 
+SECOND = {
+    "postroad.yaml": "project: other\nconnections:\n  desk: {connector: second, url: 'http://x'} # a comment\n",
+    "flows/desk.yaml": "sync:\n  - {from: desk, entities: [employees]}\n",
+    ".env.example": "DESK_TOKEN=\n",
+}
+
 FAKE = Connector("fake", FakeSettings, lambda _: ("timesheets", "employees"), example=EXAMPLE)
+TWO = Connector("second", FakeSettings, lambda _: ("timesheets", "employees"), example=SECOND)
 
 
 @pytest.fixture(autouse=True)
@@ -58,13 +65,13 @@ def fake_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(name: str) -> Connector:
         if name == "broken":
             raise ConfigError("the package of connector 'broken' registers no Connector object")
-        return FAKE
+        return TWO if name == "second" else FAKE
 
     for variable in [name for name in os.environ if name.startswith("AZURE_")]:
         monkeypatch.delenv(variable)
     for variable in ("URL", "TOKEN", "HOST", "PORT", "UNSET", "FAKE_URL", "FAKE_TOKEN", "PASSWORD"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(registry, "connector_names", lambda: ["broken", "fake"])
+    monkeypatch.setattr(registry, "connector_names", lambda: ["broken", "fake", "second"])
     monkeypatch.setattr(registry, "load_connector", load)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from postroad.errors import ConfigError
 from postroad.project import check_project, init_project, load_project, network_filesystem
-from tests.unit.project.conftest import EXAMPLE
+from tests.unit.project.conftest import EXAMPLE, SECOND
 
 Write = Callable[[Mapping[str, str]], Path]
 
@@ -41,6 +41,34 @@ def test_an_example_is_a_project_that_runs_with_its_variables(tmp_path: Path, mo
     assert (tmp_path / ".env.example").read_text().startswith("FAKE_URL")
     ignored = (tmp_path / ".gitignore").read_text().splitlines()
     assert {"lake/", "*.db", ".env"} <= set(ignored)
+
+
+def test_two_examples_are_one_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_URL", "http://localhost")
+    init_project(tmp_path, "fake", "second")
+    project = load_project(tmp_path)
+    assert (project.name, list(project.connections)) == ("sample", ["erp", "desk"])
+    assert [sync.connection for sync in project.syncs] == ["desk", "erp"]
+    text = (tmp_path / "postroad.yaml").read_text()
+    assert text.count("connections:") == 1
+    assert text.endswith("{connector: second, url: 'http://x'} # a comment\n")
+    assert (tmp_path / ".env.example").read_text() == EXAMPLE[".env.example"] + "\nDESK_TOKEN=\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("flows/hours.yaml", "sync: []\n", "two of the examples have a file flows/hours.yaml"),
+        ("postroad.yaml", "project: p\nconnections:\n  erp: {connector: fake}\n", "have a connection 'erp'"),
+    ],
+)
+def test_examples_that_clash_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, text: str, message: str
+) -> None:
+    monkeypatch.setitem(SECOND, file, text)
+    with pytest.raises(ConfigError, match=message):
+        init_project(tmp_path / "new", "fake", "second")
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_holds_secrets_is_its_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from postroad.connectors.excel_link.demo import DEMO
 from postroad.connectors.excel_link.example import EXAMPLE
 from postroad.connectors.excel_link.settings import ExcelLinkSettings
 from postroad.sdk.connector import Connector, Source, Tools
@@ -28,4 +29,5 @@ connector = Connector(
     source=_source,
     simulator=_simulator,
     example=EXAMPLE,
+    demo=DEMO,
 )

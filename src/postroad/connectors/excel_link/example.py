@@ -105,19 +105,21 @@ Run again whenever you like: a file that did not change costs one short request.
 is shown, make an export link for Excel, and put it into `.env` under the name that stands there. The simulator's links
 are no secrets; real ones are: whoever has one reads the table.
 
-To read these tables beside another system's, copy the connection `links` into that project's `postroad.yaml`,
-`flows/links.yaml` into its `flows`, and the lines of `.env` into its `.env`.
+To read these tables beside another system's, make one project of both examples: `postroad init` takes several
+`--example`. Or copy the connection `links` into that project's `postroad.yaml`, `flows/links.yaml` into its `flows`,
+and the lines of `.env` into its `.env`.
 """
 
 
-def _variable(table: str) -> str:
+def variable(table: str) -> str:
+    """The variable that holds the link of a table."""
     return f"{table.replace('.', '_').upper()}_LINK"
 
 
 def _dot_env() -> str:
     lines = ["# The simulator's links. Put the real ones in their place; the columns and keys stand in postroad.yaml."]
     host = f"http://127.0.0.1:{DEFAULT_PORT}"
-    return "\n".join([*lines, *(f"{_variable(table)}='{host}{path(SEED, 0, table)}'" for table in TABLES), ""])
+    return "\n".join([*lines, *(f"{variable(table)}='{host}{path(SEED, 0, table)}'" for table in TABLES), ""])
 
 
 EXAMPLE = {

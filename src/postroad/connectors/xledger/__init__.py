@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from postroad.connectors.xledger.demo import DEMO
 from postroad.connectors.xledger.example import EXAMPLE
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.sdk.connector import Connector, Source, Tools
@@ -33,5 +34,5 @@ connector = Connector(
     source=_source,
     simulator=_simulator,
     example=EXAMPLE,
-    demo=True,
+    demo=DEMO,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 SIMULATOR_TOKEN = "cG9zdHJvYWQtZGVtby10b2tlbi1ub3QtYS1zZWNyZXQ"  # noqa: S105  the simulator's, no secret
 
 POSTROAD_YAML = """\
-# Timesheets from Xledger into a data lake in this folder.
+# Xledger into a data lake in this folder.
 project: hours
 lake: ./lake
 database: sqlite:///postroad.db
@@ -17,8 +17,10 @@ connections:
 """
 
 HOURS_YAML = """\
+# All of which Xledger tells the changes: an hour in which nothing happened costs one call, however many there are.
 sync:
-  - {from: xledger, entities: [timesheets]}
+  - from: xledger
+    entities: [timesheets, projects, employees, customers, suppliers, transactions, arTransactions, apTransactions]
 """
 
 DOT_ENV = f"""\

@@ -14,14 +14,16 @@ from postroad.connectors.excel_link.simulator.addresses import SUBSIDIARIES
 Cell = Any
 Row = dict[str, Cell]
 
-OWNERS = ("Fjord Group AS", "Fjord North AS", "Fjord South AB", "Fjord Coast AS", "Fjord Inc.")
+# Owners, projects and time types have the names that a group of companies has in its ERP, so that tables can be joined.
+OWNERS = ("Nordvik Group AB", "Nordvik Teknik AB", "Nordvik Umeå AB", "Nordvik Kiruna AB", "Nordvik Malmö AB")
 DUMMY_DAY = date(1999, 12, 31)  # a link cannot be made for an empty table, so somebody put a row into it (4.1)
 MONTHS = 24
+YEARS = (2023, 2024)  # in which rates begin
 GROUPS = ("Consultants", "Managers", "Administration", "Sales", "Interns", "Operations")
 TYPES = ("Permanent", "Temporary", "Hourly", "Trainee", "Contractor")
 CATEGORIES = ("Wages", "Social costs", "Travel", "Licences", "Rent", "Training", "Hardware", "Insurance")
 ELEMENTS = ("Direct cost", "Overhead", "Social charges", "Pension")
-TIME_TYPES = ("Normal", "Overtime 50", "Overtime 100", "Travel", "Standby", "Vacation", "Sick leave")
+TIME_TYPES = ("Normaltid", "Övertid 1", "Övertid 2", "Restid", "Frånvaro", "Beredskap")
 SCHEDULES = (("0050", "Half time"), ("0060", "Three days"), ("0080", "Four days"), ("0090", "Ninety percent"))
 FIRST = ("Åse", "Björn", "Cecilie", "David", "Elin", "Frode", "Göran", "Hanna", "Ida", "Jonas", "Kari", "Lars")
 LAST = ("Berg", "Dahl", "Ek", "Fors", "Holm", "Lund", "Moen", "Nilsson", "Ødegård", "Strand")
@@ -102,10 +104,10 @@ def _categories(draw: random.Random) -> Sheet:
 def _setups(draw: random.Random) -> Sheet:
     captions = ["Object", "Object Value", "Cost Element", "Date From", "Cur", "Rate"]
     rows = [
-        dict(zip(captions, ["Project", f"P{number:04}", element, date(year, 1, 1), "SEK", _rate(draw)], strict=True))
-        for number in range(1, 41)
+        dict(zip(captions, ["Project", f"P{number:05}", element, date(year, 1, 1), "SEK", _rate(draw)], strict=True))
+        for number in range(1, 101)
         for element in ELEMENTS
-        for year in (2025, 2026)
+        for year in YEARS
     ]
     return Sheet(captions, rows, {"Cur": _kept, "Rate": lambda random_, _: _rate(random_)})
 
