@@ -28,10 +28,10 @@ SELECT p.customer_description AS customer, p.description AS project,
        sum(t.workingHours * r.Rate * f.Cost_Factor)::DECIMAL(18, 0) AS cost
 FROM xledger.timesheets t
 JOIN xledger.projects p ON p.dbId = t.project_dbId
-JOIN links.project_cost_setups r ON r.Object_Value = p.code
+JOIN links.project_cost_setups r ON r.Object_Value = p.code AND r.Cost_Element = 'Direct cost'
 JOIN links.cost_element_per_time_type f
   ON f.Time_Type = t.timeType_description AND f.Project_Cost_Element = r.Cost_Element
-WHERE year(t.assignmentDate) = 2024 AND year(r.Date_From) = 2024 AND r.Cost_Element = 'Direct cost'
+WHERE year(t.assignmentDate) = 2024 AND year(r.Date_From) = 2024
 GROUP BY ALL ORDER BY cost DESC LIMIT 5""",
 )
 HISTORY = Question(
