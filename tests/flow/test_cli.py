@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from postroad.cli import main
-from postroad.connectors.xledger import ENTITIES
+from postroad.connectors.xledger.entities import EIGHT
 from postroad.connectors.xledger.simulator import XledgerSimulator
 
 ROWS = 400
@@ -170,7 +170,7 @@ def test_the_demo_finds_what_was_done(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     _, first, deeds, second, asked = re.split(r"^\d\. ", done.stdout, flags=re.MULTILINE)
     entities = {name for name in figures(first) if name.startswith("xledger.")}
-    assert entities == {f"xledger.{entity}" for entity in ENTITIES}
+    assert entities == {f"xledger.{entity.name}" for entity in EIGHT}
     assert {name.partition(".")[0] for name in figures(deeds)} == {"xledger", "links"}
     told = {name: row[1:4] for name, row in figures(second).items()}
     assert told == {name: [0, 0, 0] for name in figures(first)} | figures(deeds)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from postroad.connectors.xledger import ENTITIES
+from postroad.connectors.xledger.entities import EIGHT
 from tests.conftest import ROOT, absent
 
 UV = Path(sys.executable).with_name("uv")
@@ -97,7 +97,7 @@ def test_from_the_wheel_to_a_query(stranger: Stranger) -> None:
         assert {run["status"] for run in [*ran["runs"], *again["runs"]]} == {"succeeded"}
     datasets = _json(stranger.type("postroad", "status", "--json", folder="hours"))["datasets"]
     assert {each["state"] for each in datasets} == {"in step"}
-    assert [each["dataset"] for each in datasets] == [f"xledger.{entity}" for entity in ENTITIES]
+    assert [each["dataset"] for each in datasets] == [f"xledger.{entity.name}" for entity in EIGHT]
     sql = " union all ".join(f"select '{name}' as name, count(*) as n from {name}" for name in ran["datasets"])
     counted = _json(stranger.type("postroad", "query", sql, "--json", folder="hours"))
     assert {each["name"]: each["n"] for each in counted} == {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import textwrap
@@ -14,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from postroad.app import App
 from postroad.cli import show
@@ -25,7 +25,6 @@ from postroad.sdk.registry import connector_names, load_connector
 
 MARK = ".demo"
 MARKED = "`postroad demo` wrote this folder and empties it when it runs again.\n"
-PATIENCE = 30.0
 
 
 class Quiet(Reporter):
@@ -46,9 +45,9 @@ def run_demo(folder: Path, rows: int) -> None:
     demos = _demos()
     _lay(folder, list(demos))
     with ExitStack() as running:
-        addresses = {name: running.enter_context(_simulator(name, demo.options(rows))) for name, demo in demos.items()}
+        processes = {name: running.enter_context(_simulator(name, demo.options(rows))) for name, demo in demos.items()}
+        addresses = {name: _address(process) for name, process in processes.items()}
         for name, address in addresses.items():
-            _wait_for(address)
             os.environ.update(demos[name].variables(address))
         systems = "".join(f"\n   - {demo.introduction(rows)}" for demo in demos.values())
         _step(f"1. First sync of {len(demos)} simulated systems{systems}")
@@ -116,29 +115,23 @@ def _ask(folder: Path, demos: Mapping[str, Demo]) -> None:
 
 
 @contextmanager
-def _simulator(name: str, options: list[str]) -> Iterator[str]:
-    """The address of a connector's simulator, which is started as a process of its own on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = [sys.executable, "-m", "postroad", "simulate", name, "--port", str(port), *options]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
+def _simulator(name: str, options: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A connector's simulator, which is started as a process of its own on a free port."""
+    words = [sys.executable, "-m", "postroad", "simulate", name, "--port", "0", *options]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
-def _wait_for(address: str) -> None:
-    host, _, port = address.removeprefix("http://").partition(":")
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex((host, int(port))) == 0:
-                return
-        time.sleep(0.02)
-    raise StateError("a simulator did not start; its reason stands above, or `postroad simulate` shows it")
+def _address(process: subprocess.Popen[str]) -> str:
+    """Where a simulator listens: the last word of the line that it prints when it does."""
+    line = process.stdout.readline().split() if process.stdout else []
+    if not line:
+        raise StateError("a simulator did not start; its reason stands above")
+    parts = urlsplit(line[-1])
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _tell(address: str, deed: Deed) -> None:

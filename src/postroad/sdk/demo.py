@@ -28,12 +28,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Demo:
-    """A connector's part in the demo, beside its example project and its simulator, which takes `--port`.
+    """A connector's part in the demo, beside its example project and its simulator.
 
-    Both functions and the texts take the number of rows that the largest dataset shall have, or the simulator's
-    address: `options` are further words for the simulator, `introduction` says what it holds, `variables` leads the
-    example to it. `deeds` are done in this order between the first run and the second; no row is touched by two of
-    them, so that a count is what the run must find. Connectors with a smaller `place` come first.
+    The simulator takes `--port 0` and, once it listens, prints one line that ends with its address.
+    `options` are further words for it, `introduction` says what it holds, both for the number of rows that the largest
+    dataset shall have; `variables` leads the example to its address. `deeds` are done in this order between the first
+    run and the second; no row is touched by two of them, so that a count is what the run must find. Connectors with a
+    smaller `place` come first.
     """
 
     place: int
