@@ -91,5 +91,7 @@ def test_a_package_that_nobody_asked_for_in_time_is_gone_too(
 ) -> None:
     simulator.switch(history_days=100)
     execution = export()
+    [run] = simulator.executions
     simulator.advance(days=8)
+    assert not run.build.path.exists()
     assert code(get(act("GetExportedPackageUrl", executionId=execution))) == (404, "BlobNotFound")

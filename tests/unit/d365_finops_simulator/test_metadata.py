@@ -61,7 +61,8 @@ def test_the_metadata_service_answers_to_both_spellings(service: httpx.Client, s
     [
         ("/metadata/Nothing", 404),
         ("/metadata/PublicEntities('Nothing')", 404),
-        ("/metadata/DataEntities?$filter=Name eq 'x'", 400),
+        ("/metadata/DataEntities?$filter=Name ne 'x'", 400),
+        ("/metadata/DataEntities?$orderby=Name", 400),
         ("/metadata/DataEntities?$top=many", 400),
         ("/metadata/Labels", 400),
         ("/metadata/Labels(Id='@SIM:x',Language='en-us')?$filter=1", 400),
@@ -69,6 +70,26 @@ def test_the_metadata_service_answers_to_both_spellings(service: httpx.Client, s
 )
 def test_what_the_metadata_service_does_not_have(service: httpx.Client, path: str, status: int) -> None:
     assert service.get(path).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("condition", "names"),
+    [
+        ("contains(tolower(Name), 'vend')", ["VendVendorV2Entity"]),
+        ("DataManagementEnabled eq true and contains(tolower(Name), 'purch')", ["PurchPurchaseOrderHeaderV2Entity"]),
+        ("PublicCollectionName eq 'Employees'", ["HcmEmployeeEntity"]),
+        ("DataManagementEnabled eq false and IsReadOnly eq true", []),
+    ],
+)
+def test_the_metadata_service_filters(service: httpx.Client, condition: str, names: list[str]) -> None:
+    rows = service.get("/metadata/DataEntities", params={"$filter": condition, "$select": "Name"}).json()["value"]
+    assert rows == [{"Name": name} for name in names]
+
+
+def test_the_entity_list_tells_versions(service: httpx.Client) -> None:
+    of_list = "/data/DataManagementEntities/Microsoft.Dynamics.DataEntities."
+    assert service.post(f"{of_list}GetApplicationVersion", json={}).json()["value"].startswith("10.0.")
+    assert service.post(f"{of_list}ExportToPackage", json={}).status_code == 404
 
 
 def test_metadata_is_for_those_who_are_signed_in(service: httpx.Client) -> None:

@@ -17,7 +17,7 @@ from postroad.connectors.d365_finops.simulator.odata import JSON
 from postroad.connectors.d365_finops.simulator.switches import Switches
 from postroad.sdk.simulator import Answer, Fault, Json, Request
 
-PATH = re.compile(r"/data/DataManagementDefinitionGroups/Microsoft\.Dynamics\.DataEntities\.(\w+)/?")
+PATH = re.compile(r"/data/DataManagement(?:DefinitionGroups|Entities)/Microsoft\.Dynamics\.DataEntities\.(\w+)/?")
 _ONE = ("executionId",)
 _START = ("definitionGroupId", "packageName", "executionId", "reExecute", "legalEntityId")
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
@@ -36,8 +36,18 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "GetEntitySequence": ("listOfDataEntities",),
     "InitializeDataManagement": (),
     "InitializeDataManagementAsync": (),
+    "GetApplicationVersion": (),
+    "GetApplicationBuildVersion": (),
+    "GetPlatformBuildVersion": (),
 }
 """Every action, with its parameters as the model tells them."""
+
+VERSIONS: Mapping[str, str] = {
+    "GetApplicationVersion": "10.0.44",
+    "GetApplicationBuildVersion": "10.0.2263.49",
+    "GetPlatformBuildVersion": "7.0.7690.45",
+}
+"""What the actions of the entity list answer; the numbers are ours."""
 
 NOTHING = object()
 """The value of an answer without a `value`."""
@@ -65,8 +75,8 @@ class Actions:
 
     def answer(self, name: str, request: Request) -> Answer:
         """The answer of an action; RefusedError if it throws."""
-        act = self.ACTIONS.get(name)
-        if act is None:
+        act, of_list = self.ACTIONS.get(name), request.path.startswith("/data/DataManagementEntities/")
+        if act is None or (name in VERSIONS) != of_list:
             raise RefusedError(f"No HTTP resource was found that matches the request URI '{request.path}'.", 404)
         try:
             body = json.loads(request.body or b"{}")
@@ -191,6 +201,9 @@ class Actions:
     def _nothing(self, _name: str, _body: dict[str, Json]) -> Json:
         return NOTHING
 
+    def _version(self, name: str, _body: dict[str, Json]) -> Json:
+        return VERSIONS[name]
+
     def _execution(self, name: str, execution_id: str) -> Execution:
         found = self._exporter.executions.get(execution_id)
         if found is None:
@@ -209,6 +222,7 @@ class Actions:
         "GetEntitySequence": _sequence,
         "InitializeDataManagement": _nothing,
         "InitializeDataManagementAsync": _nothing,
+        **dict.fromkeys(VERSIONS, _version),
     }
 
 

@@ -133,6 +133,8 @@ class Executions:
             if not each.settled and each.status(now, switches) in FINAL:
                 each.settled = True
                 _move_positions(each, switches, projects)
+            if each.settled and now - each.ended > switches.package_days * DAY:
+                each.build.path.unlink(missing_ok=True)
             if each.settled and now - each.started > switches.history_days * DAY:
                 self.forget(each.id)
 

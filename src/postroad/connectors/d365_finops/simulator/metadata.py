@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
-from postroad.connectors.d365_finops.simulator.actions import PARAMETERS, RETURNED, SILENT
+from postroad.connectors.d365_finops.simulator.actions import PARAMETERS, RETURNED, SILENT, VERSIONS
 from postroad.connectors.d365_finops.simulator.entities import Entity, Field, catalogue, label_of
 from postroad.connectors.d365_finops.simulator.filters import NAMESPACE, invalid
 from postroad.connectors.d365_finops.simulator.mistakes import RefusedError
@@ -20,6 +20,7 @@ EDM |= {"i": "Edm.Int32", "r": "Edm.Int64"}
 XPP = {"s": "String", "m": "String", "e": "Enum", "b": "Enum", "d": "Date", "t": "UtcDateTime", "n": "Real"}
 XPP |= {"i": "Int32", "r": "Int64"}
 LABEL = "@SIM:"
+_CONDITION = re.compile(r"(?:contains\(tolower\((\w+)\), ?|(\w+) eq )('(?:[^']|'')*'|true|false)\)?")
 _PATH = re.compile(r"/[Mm]etadata/(\w+)(?:\((.*)\))?/?")
 
 
@@ -75,8 +76,8 @@ def _properties(entity: Entity) -> Iterator[str]:
 
 
 def _action(name: str) -> str:
-    kind = f"Collection({NAMESPACE}.DataManagementDefinitionGroup)"
-    inner = [f'<Parameter Name="DataManagementDefinitionGroup" Type="{kind}"/>']
+    bound = "DataManagementEntity" if name in VERSIONS else "DataManagementDefinitionGroup"
+    inner = [f'<Parameter Name="{bound}" Type="Collection({NAMESPACE}.{bound})"/>']
     for parameter in PARAMETERS[name]:
         known = {"reExecute": "Edm.Boolean", "count": "Edm.Int32"}.get(parameter)
         facts = "Edm.String" if known is None else f'{known}" Nullable="false'
@@ -113,10 +114,27 @@ def metadata(request: Request, base: str) -> Answer:
 
 
 def _cut(rows: list[dict[str, Any]], request: Request) -> list[dict[str, Any]]:
-    unknown = [name for name in request.query if name.startswith("$") and name not in {"$top", "$skip"}]
+    known = {"$top", "$skip", "$filter", "$select"}
+    unknown = [name for name in request.query if name.startswith("$") and name not in known]
     if unknown:
         raise invalid(f"The query option '{unknown[0]}' is not supported.")
+    for condition in filter(None, request.query.get("$filter", "").split(" and ")):
+        rows = _matching(rows, condition)
+    if "$select" in request.query:
+        names = request.query["$select"].split(",")
+        rows = [{name: value for name, value in row.items() if name in names} for row in rows]
     return rows[rows_asked(request.query, "$skip") or 0 :][: rows_asked(request.query, "$top")]
+
+
+def _matching(rows: list[dict[str, Any]], condition: str) -> list[dict[str, Any]]:
+    """The rows with a text in a property, or with a value of it; clients were seen to ask nothing else."""
+    found = _CONDITION.fullmatch(condition.strip())
+    if found is None:
+        raise invalid(f"Syntax error in '{condition}'.")
+    name, text = found[1] or found[2], found[3].strip("'").replace("''", "'")
+    if found[1]:
+        return [row for row in rows if text in str(row.get(name, "")).lower()]
+    return [row for row in rows if str(row.get(name, "")).lower() == text.lower()]
 
 
 def _data_entities() -> Iterable[dict[str, Any]]:
