@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 from postroad.connectors.d365_finops.simulator.csvfile import Quoting
@@ -86,7 +87,7 @@ class Switches:
 
     def changed(self, **values: Any) -> Switches:
         """A copy with other values; a ValueError for a name or value that does not exist."""
-        types = typing.get_type_hints(type(self))
+        types = _types()
         for name, value in values.items():
             if name not in types:
                 raise ValueError(f"no switch '{name}'; there are: {', '.join(sorted(types))}")
@@ -97,6 +98,11 @@ class Switches:
     def as_json(self) -> dict[str, Any]:
         """All switches by name."""
         return asdict(self)
+
+
+@cache
+def _types() -> dict[str, Any]:
+    return typing.get_type_hints(Switches)
 
 
 def _fits(kind: Any, value: object) -> bool:
