@@ -156,6 +156,33 @@ def test_the_secret_is_read_again_once_when_it_is_refused() -> None:
     ]
 
 
+def test_a_secret_that_another_thread_has_renewed_is_taken() -> None:
+    bench = Bench(httpx.Response(401), httpx.Response(200), httpx.Response(401), httpx.Response(200))
+    bench.secrets = [SECRET, "renewed-secret"]
+    answer = bench.answer
+
+    def meanwhile(request: httpx.Request) -> httpx.Response:
+        """Before the first request is refused, another one is, and gets its answer under the new secret."""
+        if not bench.requests:
+            bench.requests.append(request)
+            assert bench.post().status == 200
+            bench.requests.remove(request)
+        return answer(request)
+
+    bench.client = HttpClient(
+        URL,
+        bench.sign_in,
+        Limits("bench", 1_000, 1.0),
+        tools=Tools(bench.budget, lambda: bench.now, bench.sleep),
+        transport=httpx.MockTransport(meanwhile),
+    )
+    assert bench.post().status == 200
+    assert [request.headers["authorization"] for request in bench.requests[-2:]] == [
+        f"token {SECRET}",
+        "token renewed-secret",
+    ]
+
+
 def test_the_same_refused_secret_wastes_no_call() -> None:
     bench = Bench(httpx.Response(401))
     assert isinstance(fails(bench), AuthError)

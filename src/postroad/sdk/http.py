@@ -112,6 +112,7 @@ class HttpClient:
         self._sleep = tools.sleep
         self._jitter = jitter
         self._credentials: Credentials | None = None
+        self._secrets: set[str] = set()
         self._transport = transport
 
     def __repr__(self) -> str:
@@ -149,21 +150,20 @@ class HttpClient:
         renewed = False
         failures = 0
         while True:
+            credentials = self._signed_in()
             try:
-                return self._attempt(question)
+                return self._attempt(question, credentials)
             except AuthError:
-                if renewed or not self._signed_in_anew():
+                if renewed or not self._signed_in_anew(credentials):
                     raise
                 renewed = True
             except TransientError as error:
                 failures += 1
                 self._pause(error, failures)
 
-    def _attempt(self, question: _Question) -> Answer:
-        if self._credentials is None:
-            self._credentials = self._sign_in()
+    def _attempt(self, question: _Question, credentials: Credentials) -> Answer:
         self._spend()
-        answer = self._mask(self._exchange(question))
+        answer = self._mask(self._exchange(question, credentials))
         error = self._classify(answer.status, answer.headers, answer.body) or status_error(answer)
         if error is not None and not (answer.status == 304 and _conditional(question)):
             raise error
@@ -179,9 +179,8 @@ class HttpClient:
             self._sleep(wait)
         refuse_beyond(limits.calls_per_month, calls, self._clock())
 
-    def _exchange(self, question: _Question) -> Answer:
-        assert self._credentials is not None
-        headers = {**self._credentials.headers, **question.headers}
+    def _exchange(self, question: _Question, credentials: Credentials) -> Answer:
+        headers = {**credentials.headers, **question.headers}
         try:
             with self._client.stream(question.method, self._url, content=question.body, headers=headers) as response:
                 return Answer(response.status_code, dict(response.headers.items()), self._read(response))
@@ -208,11 +207,20 @@ class HttpClient:
             text = ""  # httpx quotes the illegal header or URL, and that may be the secret in an unforeseen spelling.
         return kind(f"{advice} ({type(error).__name__}{': ' + text if text else ''})")
 
-    def _signed_in_anew(self) -> bool:
-        """Look the credentials up again; False if they are the refused ones still, so that no call is wasted."""
-        before = self._credentials
-        self._credentials = self._sign_in()
-        return before is None or dict(before.headers) != dict(self._credentials.headers)
+    def _signed_in(self) -> Credentials:
+        return self._credentials or self._look_up()
+
+    def _signed_in_anew(self, refused: Credentials) -> bool:
+        """Look the credentials up again, unless another thread has; False if the refused ones are all there is."""
+        if self._credentials is refused:
+            self._look_up()
+        return dict(self._signed_in().headers) != dict(refused.headers)
+
+    def _look_up(self) -> Credentials:
+        """A shorter "secret" would be found all over the data; nobody is protected by one."""
+        found = self._credentials = self._sign_in()
+        self._secrets |= {secret for secret in found.secrets if len(secret) >= SHORTEST_SECRET}
+        return found
 
     def _pause(self, error: TransientError, failures: int) -> None:
         """Sleep before the next try, or raise when the pause is long or the tries are used up."""
@@ -228,7 +236,7 @@ class HttpClient:
 
     def _mask(self, answer: Answer) -> Answer:
         """An echo of the secret in an answer goes no further: not to landing, a message or a log."""
-        secrets = self._secrets()
+        secrets = [*self._secrets]
         body = answer.body
         for secret in secrets:
             if secret.encode() in body:
@@ -237,14 +245,9 @@ class HttpClient:
         return Answer(answer.status, headers, body)
 
     def _masked(self, text: str) -> str:
-        for secret in self._secrets():
+        for secret in [*self._secrets]:
             text = text.replace(secret, MASK)
         return text
-
-    def _secrets(self) -> list[str]:
-        """A shorter "secret" would be found all over the data; nobody is protected by one."""
-        secrets = self._credentials.secrets if self._credentials else ()
-        return [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
 
 
 @cache
