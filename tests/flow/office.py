@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -28,7 +28,7 @@ Row = Mapping[str, Any]
 class Office(Silent, AbstractContextManager["Office"]):
     """A folder with a project, the company that it reads, and what a person was told; everything else is the CLI's.
 
-    `settings` and `flow` stand in the files as JSON, which is YAML.
+    `settings`, `flow` and further `rules` stand in the files as JSON, which is YAML.
     """
 
     def __init__(self, folder: Path, *, timesheets: int = 60, page_size: int = 100, **switches: Any) -> None:
@@ -37,6 +37,7 @@ class Office(Silent, AbstractContextManager["Office"]):
         self.said: list[str] = []
         self.settings: dict[str, Any] = {"page_size": page_size, "burst": 1000}
         self.flow: dict[str, Any] = {}
+        self.rules: list[dict[str, Any]] = []
         self.entities: list[str] = ["timesheets"]
         limits = {"burst": None, "concurrency": None, **switches}
         self.sim = XledgerSimulator(seed=3, timesheets=timesheets, clock=lambda: self.now, **limits)
@@ -58,7 +59,7 @@ class Office(Silent, AbstractContextManager["Office"]):
         rule = {"from": "xledger", "entities": self.entities, "max_deletes": "100%", **self.flow}
         (self.folder / "flows").mkdir(exist_ok=True)
         (self.folder / "postroad.yaml").write_text(json.dumps(project))
-        (self.folder / "flows" / "all.yaml").write_text(json.dumps({"sync": [rule]}))
+        (self.folder / "flows" / "all.yaml").write_text(json.dumps({"sync": [rule, *self.rules]}))
         (self.folder / ".env").write_text(f"OFFICE_TOKEN={self.token}\n")
 
     def say(self, sentence: str) -> None:
@@ -126,14 +127,15 @@ def value_of(node: Any, path: Sequence[str], kind: Kind) -> Any:
         if node is None or (number and node.get("dbId", 1) == 0):
             return None
         node = node[step]
-    if node is None:
-        return None
-    if kind in ("int", "id64"):
-        return int(node)
-    if kind in ("money", "decimal", "number"):
-        return Decimal(str(node))
-    if kind == "date":
-        return date.fromisoformat(node)
-    if kind == "local_time":
-        return _instant(datetime.fromisoformat(node)).astimezone(UTC)
-    return node
+    return None if node is None else READ.get(kind, lambda value: value)(node)
+
+
+READ: dict[Kind, Callable[[Any], Any]] = {
+    "int": int,
+    "id64": int,
+    "money": lambda value: Decimal(str(value)),
+    "decimal": lambda value: Decimal(str(value)),
+    "number": lambda value: Decimal(str(value)),
+    "date": date.fromisoformat,
+    "local_time": lambda value: _instant(datetime.fromisoformat(value)).astimezone(UTC),
+}

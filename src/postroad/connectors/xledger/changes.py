@@ -53,7 +53,7 @@ class Poll:
             name: Position.read(value) for name, value in self._stored.items() if name in self._declarations
         }
         for name in self._positions:
-            session.lacks.recall(name, self._stored[name])
+            session.lacks.recall(self._declarations[name], self._stored[name])
         self._current = all(value.get("current", True) for value in self._stored.values())
         self._scope = ""
         self._asks: dict[str, Ask] = {}
@@ -250,8 +250,8 @@ class Poll:
             return False
         return True
 
-    def _read_from(self, name: str, cursor: str | None, step: Step) -> None:
-        self._from[name] = cursor
+    def _read_from(self, name: str, prior: str | None, step: Step) -> None:
+        cursor = self._from[name] = prior or None
         self._seen -= {(name, cursor), (name, self._positions[name].after)}
         step.again.append(name)
 
@@ -295,7 +295,8 @@ class Poll:
             evidence.doubts[name] = "the changes after our position are older than our last look at them"
             return
         self._search(name, [str(delta_of(edge.node).db_id) for edge in page.rows], more=page.more)
-        step.positions[name] = base.moved(page.rows, reply.date, reply.token, head=not page.more)
+        since = position.polled_at if base.after == position.after else None  # else it was read from further back
+        step.positions[name] = base.moved(page.rows, reply.date, reply.token, head=not page.more, since=since)
         step.rows.append(name)
         self._twice.discard(name)
         if page.more:

@@ -109,6 +109,11 @@ class Declaration:
         return replace(self, fields=tuple(each for each in self.fields if each.name in names or each.path == KEY))
 
     @property
+    def queries(self) -> tuple[str, ...]:
+        """The root fields that are asked."""
+        return (self.root,) if self.deltas is None else (self.root, self.deltas)
+
+    @property
     def window_field(self) -> Field | None:
         """The field of its window."""
         return next((field for field in self.fields if field.name == self.window), None)

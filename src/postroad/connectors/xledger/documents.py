@@ -49,8 +49,8 @@ class Document:
 class Ask:
     """What a document of changes asks of one entity, besides its newest change.
 
-    With `page` what follows `after`; with `prior`, the cursor before `after`, whether our last change still stands
-    there; with `two` also the change before the newest.
+    With `page` what follows `after`; with `prior`, the cursor before `after` or nothing at the beginning, whether our
+    last change still stands there; with `two` also the change before the newest.
     """
 
     declaration: Declaration
@@ -115,8 +115,10 @@ def changes_document(asks: Sequence[Ask], reach: Reach, *, tenant: bool) -> Docu
         edges = f"{{ edges {{ cursor node {{ {seen} }} }} }}"
         roots.append(f"{newest_alias(name)}: {declaration.deltas}(last: {2 if ask.two else 1}{owner}) {edges}")
         if ask.prior is not None:
-            variables[f"{name}_prior"] = ("String", ask.prior)
-            roots.append(f"{anchor_alias(name)}: {declaration.deltas}(first: 2, after: ${name}_prior{owner}) {edges}")
+            prior = ask.prior or None
+            variables[f"{name}_prior"] = ("String", prior)
+            arguments = f"first: 2{_after(f'${name}_prior', prior)}{owner}"
+            roots.append(f"{anchor_alias(name)}: {declaration.deltas}({arguments}) {edges}")
         if ask.page:
             variables[f"{name}_after"] = ("String", ask.after)
             arguments = f"first: {reach.page_size}{_after(f'${name}_after', ask.after)}{owner}"

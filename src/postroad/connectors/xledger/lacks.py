@@ -15,7 +15,7 @@ from postroad.connectors.xledger.api import Api
 from postroad.connectors.xledger.declaration import DAY, KEY, Declaration
 from postroad.connectors.xledger.documents import Document
 from postroad.connectors.xledger.faults import LostError, QueryTimeoutError, UnknownFieldError, UnusableError
-from postroad.connectors.xledger.schema import Lack
+from postroad.connectors.xledger.schema import Lack, lost
 
 NONE = Lack()
 MONTH = 30 * DAY
@@ -37,16 +37,18 @@ class Lacks:
         """A declaration without what is lacking."""
         return self.of(declaration.name).applied(declaration)
 
-    def recall(self, name: str, cursor: Mapping[str, Any] | None) -> None:
+    def recall(self, declaration: Declaration, cursor: Mapping[str, Any] | None) -> None:
         """Take over what a cursor remembers, unless it is time to look whether it is there again."""
         told = (cursor or {}).get("lacks")
-        if not told or name in self._known:
+        if not told or declaration.name in self._known:
             return
         lack = Lack.read(told)
+        if lack.whole and lack.queries != declaration.queries:
+            return  # The project names others now.
         # Arguments were never there, so they are tried again seldom; whatever else is lacking is a nuisance.
         trusted = DAY if lack.fields or lack.extras or lack.whole else MONTH
         if 0 <= self._clock() - lack.since < trusted:
-            self._known[name] = lack
+            self._known[declaration.name] = lack
 
     def kept(self, name: str) -> dict[str, Any]:
         """The part of a cursor that remembers it."""
@@ -88,8 +90,8 @@ class Lacks:
     def _named(self, declaration: Declaration, names: frozenset[str]) -> Lack:
         """Without the schema all that is called so is left out: more than needed, but nothing is overwritten."""
         before = self.of(declaration.name)
-        if declaration.root in names or declaration.deltas in names:
-            return Lack(whole=str(f"Xledger has no query '{declaration.root}', or none of its changes, any more"))
+        if gone := [query for query in declaration.queries if query in names]:
+            return Lack(whole=lost(gone[0]), queries=declaration.queries)
         fields = (each.name for each in declaration.fields if each.path != KEY and not names.isdisjoint(each.path))
         return replace(
             before,

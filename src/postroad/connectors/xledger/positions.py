@@ -18,6 +18,7 @@ from postroad.connectors.xledger.answers import DeltaNode, Edge, delta_of
 
 LONGEST_TRUST = timedelta(hours=60)
 RETENTION = timedelta(hours=72)
+BEGINNING = ""  # as the cursor before the first change of all
 SLACK = timedelta(hours=3)  # of times whose zone nobody tells, and of changes that became visible late
 
 
@@ -25,7 +26,8 @@ SLACK = timedelta(hours=3)  # of times whose zone nobody tells, and of changes t
 class Mark:
     """The change at a position: whose, of which kind, when. `at`: it had not happened before, so it is not older.
 
-    `prior` is the cursor of the change before it, and `prior_at` says as much of that one.
+    `prior` is the cursor of the change before it, BEGINNING if it was the first, and `prior_at` says as much of that
+    one: from then on nothing that Xledger may have forgotten lies between the two.
     """
 
     change: DeltaNode
@@ -36,8 +38,9 @@ class Mark:
     def value(self) -> dict[str, Any]:
         """As it is stored."""
         told = {"change": [self.change.db_id, self.change.mutation_type, self.change.mutated_at]}
-        before = {"prior": self.prior, "prior_at": self.prior_at.isoformat()} if self.prior and self.prior_at else {}
-        return {**told, "at": self.at.isoformat(), **before}
+        if self.prior is None or self.prior_at is None:
+            return {**told, "at": self.at.isoformat()}
+        return {**told, "at": self.at.isoformat(), "prior": self.prior, "prior_at": self.prior_at.isoformat()}
 
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> Mark:
@@ -95,11 +98,17 @@ class Position:
             mark = Mark(delta_of(newest.node), now - RETENTION)
         return replace(self, polled_at=now, token=token, mark=mark)
 
-    def moved(self, rows: Sequence[Edge], now: datetime, token: str, *, head: bool) -> Position:
-        """The same after a page with rows. The age is renewed only at the head: a backlog read half-way stays old."""
-        prior, prior_at = self.after, self.mark.at if self.mark else None
+    def moved(self, rows: Sequence[Edge], now: datetime, token: str, *, head: bool, since: datetime | None) -> Position:
+        """The same after a page with rows, none of which happened before `since`, if that is known.
+
+        The age is renewed only at the head: a backlog read half-way stays old.
+        """
         if len(rows) > 1:
-            prior, prior_at = rows[-2].cursor, self.polled_at if self.after is not None else None
+            prior, prior_at = rows[-2].cursor, since
+        elif self.after is None:
+            prior, prior_at = BEGINNING, since
+        else:
+            prior, prior_at = self.after, self.mark.at if self.mark else None
         mark = Mark(delta_of(rows[-1].node), self.polled_at, prior, prior_at)
         return Position(rows[-1].cursor, now if head else self.polled_at, self.scope, token, mark)
 
@@ -120,6 +129,8 @@ def taken(rows: Sequence[Edge], now: datetime, scope: str, token: str, zone: str
         before = 1 - newest
     at = (times[newest] or now - RETENTION) - SLACK
     mark = Mark(changes[newest], at)
+    if len(rows) == 1:
+        mark = replace(mark, prior=BEGINNING, prior_at=at)
     if before is not None:
         mark = replace(mark, prior=rows[before].cursor, prior_at=(times[before] or at) - SLACK)
     return Position(rows[newest].cursor, now, scope, token, mark)

@@ -16,6 +16,7 @@ from postroad.connectors.xledger.faults import UnusableError
 
 LEAVES = ("SCALAR", "ENUM")
 CURRENT = "_current"
+MUTATION = "mutationType"
 
 
 class _Kind(msgspec.Struct, rename="camel"):
@@ -68,13 +69,15 @@ _BODY = msgspec.json.Decoder(_Body)
 class Lack:
     """What the schema lacks of one entity: fields, what a change tells beside its record, arguments of its queries.
 
-    `whole` is the sentence for an entity that cannot be read at all. `since` is when it was found, in seconds.
+    `whole` is the sentence for an entity that cannot be read at all by these `queries`. `since` is when it was found,
+    in seconds.
     """
 
     fields: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     whole: str = ""
+    queries: tuple[str, ...] = ()
     since: float = 0.0
 
     def __bool__(self) -> bool:
@@ -99,8 +102,10 @@ class Lack:
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> Lack:
         """From its stored form."""
-        fields, extras, arguments = (tuple(value.get(name, ())) for name in ("fields", "extras", "arguments"))
-        return cls(fields, extras, arguments, value.get("whole", ""), value.get("since", 0.0))
+        fields, extras, arguments, queries = (
+            tuple(value.get(name, ())) for name in ("fields", "extras", "arguments", "queries")
+        )
+        return cls(fields, extras, arguments, value.get("whole", ""), queries, value.get("since", 0.0))
 
 
 class Schema:
@@ -118,19 +123,21 @@ class Schema:
         """What it lacks of a declaration."""
         rows = self._node(declaration.root)
         if rows is None:
-            return Lack(whole=_lost(declaration.root))
+            return Lack(whole=lost(declaration.root), queries=declaration.queries)
         fields = self._missing(rows, declaration)
         extras: tuple[str, ...] = ()
         if declaration.deltas is not None:
             change = self._node(declaration.deltas)
-            if change is None or not {*KEY, "mutationType"} <= self._types[change].keys():
-                return Lack(whole=_lost(declaration.deltas))
+            if change is None:
+                return Lack(whole=lost(declaration.deltas), queries=declaration.queries)
+            if needed := [name for name in (*KEY, MUTATION) if name not in self._types[change]]:
+                return Lack(whole=_useless(declaration.deltas, needed[0]), queries=declaration.queries)
             extras = tuple(name for name in declaration.extras if name not in self._types[change])
             if CURRENT in self._types[change]:
                 now = self._types[change][CURRENT].type.bare.name or ""
                 fields += [name for name in self._missing(now, declaration) if name not in fields]
         if ".".join(KEY) in fields:
-            return Lack(whole=f"Xledger's {declaration.name} have no dbId any more, by which rows are told apart")
+            return Lack(whole=_useless(declaration.root, *KEY), queries=declaration.queries)
         return Lack(tuple(fields), extras, tuple(self._arguments(declaration)))
 
     def _arguments(self, declaration: Declaration) -> Iterator[str]:
@@ -163,8 +170,16 @@ class Schema:
         return found
 
 
-def _lost(root: str) -> str:
+def lost(root: str) -> str:
+    """The sentence for a query that is not there."""
     return (
-        f"Xledger has no query '{root}' any more, or none that can be read: ask Xledger what became of it, and take "
-        "the entity out of the flows until then"
+        f"Xledger has no query '{root}' that lists records: correct the name if the project gave it; else ask Xledger "
+        "what became of it, and take the entity out of the flows until then"
+    )
+
+
+def _useless(root: str, field: str) -> str:
+    return (
+        f"Xledger's {root} have no {field}, without which they cannot be kept in step: ask Xledger what became of it, "
+        "and take the entity out of the flows until then"
     )

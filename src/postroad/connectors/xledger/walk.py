@@ -22,7 +22,7 @@ def walk(session: Session, declaration: Declaration, want: Want) -> Iterator[Pay
     """The pages after the cursor. One of another tenant, token or window is refused before any row is handed out."""
     name = declaration.name
     cursor = want.cursor or {}
-    session.lacks.recall(name, cursor)
+    session.lacks.recall(declaration, cursor)
     since = beginning(declaration, want.scope, session.zone)
     after: str | None = cursor.get("after")
     seen = {after}
@@ -52,7 +52,7 @@ def rows_of_keys(session: Session, declaration: Declaration, want: Want) -> Iter
     """The rows of some keys that still exist, as pages of a walk that close nothing and leave its cursor alone."""
     assert want.keys is not None
     name = declaration.name
-    session.lacks.recall(name, want.cursor)
+    session.lacks.recall(declaration, want.cursor)
     ids = [str(key) for key in want.keys.column(0).to_pylist()]
     watch = _Watch(session, name, want.cursor or {}, (want.cursor or {}).get("since"))
     for start in range(0, len(ids), session.ids_per_query):
