@@ -196,6 +196,16 @@ def test_the_law_after_crashes(world: World, act: str) -> None:
     assert_law(world)
 
 
+def test_entities_and_links_beside_each_other(tmp_path: Path, container: Container) -> None:
+    """Several feeds at a time, two links into one dataset among them, write to one container."""
+    tables = {"employee_groups": [], "part_time_employees": ["north", "south"]}
+    with World(tmp_path, container=container, entities=("timesheets", "projects"), tables=tables) as world:
+        world.sync(parallel=3)
+        world.sim.mutate(5)
+        world.sync(parallel=3)
+        assert_law(world)
+
+
 def test_what_must_be_new_is_created_on_condition(watched: World, proxy: StoreProxy) -> None:
     """Payloads, refused rows and commits: the store itself refuses a name that is taken."""
     watched.sim.update(min(watched.sim.rows()), workingHours="many")
@@ -219,16 +229,16 @@ LOST: dict[str, Callable[[Call], bool]] = {
 }
 
 
-@pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.BUSY])
-def test_a_call_whose_answer_is_lost_or_that_is_put_off(watched: World, proxy: StoreProxy, fault: Fault) -> None:
+def test_a_call_that_is_put_off_and_whose_answer_is_lost(watched: World, proxy: StoreProxy) -> None:
     """It is made again and finds its own work done: the run sees nothing of it."""
-    for which in LOST.values():
-        proxy.order(fault, which)
+    for fault in (Fault.BUSY, Fault.LOSE_ANSWER):
+        for which in LOST.values():
+            proxy.order(fault, which)
     for _ in range(2):
         report = watched.sync()
         assert {status for _, status in outcomes(report)} == {"succeeded"}, report
         watched.sim.mutate(3)
-    assert len(proxy.struck) == len(LOST)
+    assert len(proxy.struck) == 2 * len(LOST)
     settle(watched)
     assert_law(watched)
 
@@ -238,7 +248,7 @@ def test_a_store_that_is_gone_fails_the_run_and_loses_nothing(
 ) -> None:
     """The reason says what to do, and when the store is back the same command goes on."""
     monkeypatch.setattr(objects, "PATIENCE", 0.2)
-    for which in ("payload", "file", "commit"):
+    for which in ("payload", "commit"):
         proxy.order(Fault.DROP, LOST[which], 1000)
         watched.sim.mutate(2)
         report = watched.sync()

@@ -65,7 +65,8 @@ class Look:
         """Bring the table up to date."""
         self.handle.update_incremental()
         if self.handle.version() != self.version:
-            self.version, self.actions = self.handle.version(), {}
+            # In this order: another thread that finds the version right must not find the old actions.
+            self.actions, self.version = {}, self.handle.version()
 
     def action(self, name: str) -> int | None:
         """The value of an application transaction; None if it was never written."""
