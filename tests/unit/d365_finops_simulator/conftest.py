@@ -19,6 +19,7 @@ Start = Callable[..., httpx.Response]
 
 get, send = partial(httpx.get, verify=False), partial(httpx.post, verify=False)  # loading certificates takes 50 ms
 ACTION = "/data/DataManagementDefinitionGroups/Microsoft.Dynamics.DataEntities."
+NOW = 1_795_000_000.0
 SIZES = {
     "VendorsV2": 40,
     "CustomersV3": 20,
@@ -54,7 +55,8 @@ def records(content: bytes) -> list[dict[str, str]]:
 
 @pytest.fixture
 def simulator() -> Iterator[FinopsSimulator]:
-    with FinopsSimulator(seed=3, sizes=SIZES) as simulator:
+    """A small environment whose clock stands still until a test moves it, however slow the machine is."""
+    with FinopsSimulator(seed=3, sizes=SIZES, clock=lambda: NOW) as simulator:
         simulator.project("vendors", ["VendorsV2"])
         yield simulator
 
