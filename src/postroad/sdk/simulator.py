@@ -200,7 +200,7 @@ class Simulator(ABC):
             return json_answer({"error": f"no control '{name}'", "controls": sorted(self.controls)}, 404)
         try:
             result = self.controls[name](**arguments)
-        except (TypeError, ValueError, LookupError) as mistake:
+        except (AttributeError, TypeError, ValueError, LookupError) as mistake:
             return json_answer({"error": f"{type(mistake).__name__}: {mistake}"}, 400)
         return result if isinstance(result, Answer) else json_answer(result)
 

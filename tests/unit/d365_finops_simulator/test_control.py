@@ -114,6 +114,7 @@ def test_the_request_log_names_what_was_asked(
         ("update", {"entity": "VendorsV2", "key": ["usmf", "0000000001"], "OnHoldStatus": "x"}, 400, "no member of"),
         ("update", {"entity": "VendorsV2", "key": ["usmf", "0000000001"], "CreditLimit": "x"}, 400, "is no number"),
         ("mutate", {"m": 1}, 400, "TypeError"),
+        ("mutate", {"entity": 5}, 400, "AttributeError"),
         ("mutate", {"company": "nobody"}, 400, "no legal entity 'nobody'"),
         ("restore", {"entity": "VendorsV2", "keys": [["usmf", "0000000001"]]}, 400, "no deleted row"),
         ("switches", {"nothing": 1}, 400, "no switch 'nothing'"),

@@ -484,6 +484,8 @@ def test_things_that_happen_meanwhile(simulator: FinopsSimulator, act: Act, expo
         ("nothing", {}, "no fault 'nothing'; there are: no_id, "),
         ("slow", {}, "fault 'slow' needs `seconds`"),
         ("slow", {"second": 1}, "has no option 'second'; it has: seconds"),
+        ("slow", {"seconds": "1"}, "`seconds` of fault 'slow' cannot be '1'"),
+        ("html", {"status": "200"}, "`status` of fault 'html' cannot be '200'"),
         ("package", {"variant": "evil"}, "`variant` of fault 'package' cannot be 'evil'"),
         ("outcome", {"status": "Executing"}, "`status` of fault 'outcome' cannot be 'Executing'"),
         ("outcome", {"failed": ["Nothing"]}, "no entity 'Nothing'"),
@@ -495,6 +497,6 @@ def test_things_that_happen_meanwhile(simulator: FinopsSimulator, act: Act, expo
 def test_a_fault_that_could_not_strike_is_refused(
     simulator: FinopsSimulator, kind: str, options: dict[str, Any], reason: str
 ) -> None:
-    with pytest.raises((ValueError, LookupError), match=re.escape(reason)):
+    with pytest.raises((TypeError, ValueError, LookupError), match=re.escape(reason)):
         simulator.fault(kind, **options)
     assert simulator.faults.list() == []

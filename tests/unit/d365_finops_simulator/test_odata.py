@@ -145,6 +145,7 @@ def test_single_rows_by_their_whole_key(simulator: FinopsSimulator, service: htt
     assert service.get("/data/VendorsV2(dataAreaId='usmf',VendorAccountNumber='nobody')").status_code == 404
     assert service.get("/data/VendorsV2(dataAreaId='demf',VendorAccountNumber='0000000001')").status_code == 404
     assert service.get("/data/VendorsV2('0000000001')").status_code == 400
+    assert service.get("/data/GeneralJournalAccountEntries(null)").status_code == 400
     assert service.get("/data/Employees('000001')").status_code == 200
 
 

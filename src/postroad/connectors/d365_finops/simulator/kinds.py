@@ -64,8 +64,22 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+TYPES: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("seconds",), (int, float)),
+    **dict.fromkeys(("bytes", "entries", "byte", "row", "rotate"), int),
+    **dict.fromkeys(("rows", "add", "drop", "failed", "errors"), (list, tuple)),
+    **dict.fromkeys(("rename", "arguments"), dict),
+    **dict.fromkeys(("entity", "wound", "variant", "file", "mode", "form", "errors_text", "text", "call"), str),
+    **dict.fromkeys(("body", "location", "message", "when", "field"), str),
+}
+"""The types of options; others are of any type, or differ by kind."""
+
+
 def checked(kind: str, options: Mapping[str, Any]) -> tuple[Kind, dict[str, Any]]:
-    """The kind, and the options with entities under their labels; ValueError or LookupError for what cannot strike."""
+    """The kind, and the options with entities under their labels.
+
+    TypeError, ValueError or LookupError for what could not strike.
+    """
     if kind not in KINDS:
         raise ValueError(f"no fault '{kind}'; there are: {', '.join(KINDS)}")
     found, held = KINDS[kind], dict(options)
@@ -75,6 +89,10 @@ def checked(kind: str, options: Mapping[str, Any]) -> tuple[Kind, dict[str, Any]
     missing = [name for name in found.needed if name not in held]
     if missing:
         raise ValueError(f"fault '{kind}' needs `{missing[0]}`")
+    for name, value in held.items():
+        wanted = (str if kind in {"hang", "outcome"} else int) if name == "status" else TYPES.get(name, object)
+        if not isinstance(value, wanted):
+            raise TypeError(f"`{name}` of fault '{kind}' cannot be {value!r}")
     _one_of(kind, held, "variant", HOSTILE)
     _one_of(kind, held, "file", KEPT)
     if kind == "outcome":

@@ -111,7 +111,10 @@ def key_of(entity: Entity, text: str) -> dict[str, Any]:
     )
     if not fits:
         raise invalid(f"The key of '{entity.collection}' is {', '.join(entity.keys)}.")
-    return {name: literal(entity.by_name[name], next(tokens(value))) for name, value in parts}
+    values = {name: literal(entity.by_name[name], next(tokens(value))) for name, value in parts}
+    if None in values.values():
+        raise invalid("A key is never null.")
+    return values
 
 
 class Reader:
