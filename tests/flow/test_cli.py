@@ -17,6 +17,7 @@ import pytest
 from postroad.cli import main
 from postroad.connectors.xledger.entities import EIGHT
 from postroad.connectors.xledger.simulator import XledgerSimulator
+from tests.flow.earlier_app import COLUMNS, EarlierApp
 
 ROWS = 400
 
@@ -206,3 +207,29 @@ def test_a_discarded_close_is_not_begun_again_unasked(shell: Shell, company: Xle
     assert len(company.requests) == calls + 1
     shell("run", "--full-refresh", code=3)
     assert shell.json("status")["datasets"][0]["state"] == "parked"
+
+
+def test_adopt_begins_with_the_files_of_another_program(shell: Shell, company: XledgerSimulator) -> None:
+    """Mistakes in what was typed, a rehearsal, the adoption, and the next run, which walks nothing."""
+    earlier = EarlierApp(company, shell.folder / "earlier", columns=[*COLUMNS, "text"])
+    company.mutate(1)
+    earlier.full_sync()
+    cursor, taken = str(earlier.cursor), str(earlier.taken_at)
+    words = ["adopt", "xledger.timesheets", "earlier"]
+    assert "--cursor" in shell(*words, code=2)
+    assert "names no zone" in shell(*words, "--cursor", cursor, "--cursor-taken-at", taken[:19], code=2)
+    assert "is no time" in shell(*words, "--cursor", cursor, "--cursor-taken-at", "today", code=2)
+    assert "yet to come" in shell(*words, "--cursor", cursor, "--cursor-taken-at", "2199-01-01T00:00Z", code=2)
+    told = shell(*words, "--cursor", cursor, "--cursor-taken-at", taken, "--dry-run")
+    assert "left out, as nobody declares them: text" in told
+    assert "which may have lost digits or leading zeros: workingHours" in told
+    assert "was not asked" in told
+    done = shell.json(*words, "--cursor", cursor, "--cursor-taken-at", taken)
+    assert done["datasets"]["xledger.timesheets"]["new"] == reached(company)
+    assert (done["adoption"]["due"], done["adoption"]["left_out"]) == (None, ["text"])
+    assert "adopted already" in shell(*words, "--cursor", cursor, "--cursor-taken-at", taken)
+    company.mutate(3)
+    ran = shell.json("run")
+    assert [run["feed"] for run in ran["runs"]] == ["changes"]
+    assert ran["datasets"]["xledger.timesheets"]["changed"] == 3
+    assert shell.json("status")["datasets"][0]["state"] == "in step"

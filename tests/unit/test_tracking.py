@@ -115,7 +115,8 @@ def test_a_waiting_run_goes_on_when_its_time_has_come(tracking: Tracking, clock:
 def test_a_stopped_run_loses_its_next_write(tracking: Tracking) -> None:
     """What a person ends is ended: the holder is refused and cannot call it succeeded."""
     claim = tracking.runs.claim("erp", "changes", {})
-    tracking.runs.stop("erp", "changes", "by hand")
+    with tracking.database.write(Point.RUN_ENDED) as db:
+        tracking.runs.stop(db, "erp", "changes", "by hand")
     tracking.runs.end(claim, "succeeded", {})
     assert tracking.runs.list()[0]["status"] == "cancelled"
     assert not tracking.runs.renew(claim)

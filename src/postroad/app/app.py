@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from postroad.errors import ConfigError
 from postroad.lake import Dataset, Lake
 from postroad.project import Project, Sync, load_project, network_filesystem, open_disk
 from postroad.records import Feed
-from postroad.sdk.connector import Source, Tools
+from postroad.sdk.connector import Adopter, Source, Tools
 from postroad.sdk.registry import load_connector
 from postroad.telemetry import Stage, Watcher, unwatched
 from postroad.tracking import Tracking
@@ -98,8 +98,17 @@ class App:
         connector = load_connector(configured.connector)
         if connector.source is None:
             raise ConfigError(f"connector '{connector.name}' has no source: nothing can be synced from '{connection}'")
-        tools = Tools(self.tracking.budget, self._clock or time.time, self._sleep)
-        return connector.source(configured.settings, tools)
+        return connector.source(configured.settings, self._tools())
+
+    @contextmanager
+    def adopter(self, connection: str) -> Iterator[Adopter]:
+        """What takes over another program's files of a connection."""
+        configured = self.project.connections[connection]
+        connector = load_connector(configured.connector)
+        if connector.adopter is None:
+            raise ConfigError(f"connector '{connector.name}' knows no other program's files, so it can adopt none")
+        with closing(connector.adopter(configured.settings, self._tools())) as adopter:
+            yield adopter
 
     @contextmanager
     def bench(self, connection: str) -> Iterator[Bench]:
@@ -161,6 +170,9 @@ class App:
 
     def _syncs(self, connection: str) -> list[Sync]:
         return [sync for sync in self.project.syncs if sync.connection == connection]
+
+    def _tools(self) -> Tools:
+        return Tools(self.tracking.budget, self._clock or time.time, self._sleep)
 
 
 def _refuse_network_disk(project: Project) -> None:

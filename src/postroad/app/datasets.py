@@ -61,29 +61,25 @@ class Datasets:
         return found
 
     def set_state(self, name: str, cursor: Any) -> None:
-        """Put another cursor in place; ends the feed's claim first (sequence 19)."""
+        """Put another cursor in place; ends the feed's claim (sequence 19)."""
         connection, _, feed = name.partition(".")
         known = self.state(connection)
         if name not in known:
             raise ConfigError(f"there is no feed '{name}'; there are: {', '.join(known)}")
-        self._app.tracking.runs.stop(connection, feed, BY_HAND)
-        self._app.tracking.feeds.set_cursor(connection, feed, cursor)
+        self._app.tracking.feeds.set_cursor(connection, feed, cursor, BY_HAND)
 
     def reset_state(self, select: str) -> list[str]:
         """Forget the cursors and open walks of the selected datasets and keep their data (sequence 19).
 
-        Ends the feeds' claims first; the next run is a compared full refresh.
+        Ends the runs of their feeds; the next run is a compared full refresh.
         """
         done = []
         for connection, entities in self._app.selected(select).items():
             with self._app.bench(connection) as bench:
                 for entity in entities:
-                    for name in bench.feed_names(entity):
-                        bench.tracking.runs.stop(connection, name, BY_HAND)
                     changes = bench.changes_feed(entity)
-                    for feed in bench.walk_feeds(entity):
-                        bench.tracking.feeds.reset(connection, feed.name, entity, BY_HAND)
-                    if changes is not None:
-                        bench.tracking.feeds.forget(connection, changes.name, [entity], BY_HAND, foreign=False)
+                    walked = [feed.name for feed in bench.walk_feeds(entity)]
+                    name = changes.name if changes is not None else None
+                    bench.tracking.feeds.start_again(connection, entity, walked, name, BY_HAND)
                     done.append(f"{connection}.{entity}")
         return done

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from postroad.engine.adopt import Adopting, Wish
 from postroad.engine.bench import Bench, Counts
+from postroad.engine.gather import Adoption
 from postroad.engine.recover import require_parts
 from postroad.engine.runs import Options, Outcome, Runner
 from postroad.engine.walk import AGAIN, wanted
@@ -78,6 +80,22 @@ class Runs:
         report = Report()
         self._work(report, connection, Options(), lambda runner: runner.retry_parked(entity))
         return report
+
+    def adopt(self, select: str, wish: Wish) -> tuple[Report, Adoption]:
+        """Begin a dataset with the files and the cursor of another program; what was found in them."""
+        connection, entity = self._app.dataset(select)
+        report = Report()
+        told = Adoption()
+
+        def work(runner: Runner) -> None:
+            nonlocal told
+            adopting = Adopting(runner.bench, adopter, entity, wish)
+            told = adopting.told
+            adopting.rehearse() if wish.dry_run else runner.work_on(adopting.feed, adopting.work)
+
+        with self._app.adopter(connection) as adopter:
+            self._work(report, connection, Options(), work)
+        return report, told
 
     def plan(
         self, select: str | None = None, *, full_refresh: bool = False, since: str | None = None

@@ -57,10 +57,11 @@ def report(done: Report, seconds: float) -> None:
             console.print(line, soft_wrap=True)
 
 
-def report_json(done: Report, seconds: float) -> None:
-    """The same for programs."""
+def report_json(done: Report, seconds: float, **more: Any) -> None:
+    """The same for programs; `more` stands beside it."""
     as_json(
         {
+            **more,
             "runs": [vars(outcome) for outcome in done.outcomes],
             "datasets": {name: each.as_dict() for name, each in sorted(done.counts.items())},
             "seconds": round(seconds, 3),

@@ -113,11 +113,17 @@ class Runner:
             raise ConfigError(f"{self.bench.connection}.{entity}: a newer walk is open and will replace it; run that")
 
         def work(claim: Claim, walk: Mapping[str, Any]) -> None:
-            walks.allow(walk["id"])
+            if walk["kind"] != "replay":
+                walks.allow(walk["id"])
             finish(self.bench, claim, {**walk, "status": "open", "allowed": True})
 
         for each in parked:
             self._under_claim(self.bench.feed(each["feed"]), partial(work, walk=each))
+        return self.outcomes
+
+    def work_on(self, feed: Feed, work: Callable[[Claim], object]) -> list[Outcome]:
+        """Do one piece of work under a feed's claim."""
+        self._under_claim(feed, work)
         return self.outcomes
 
     def _sync(self, claim: Claim, feed: Feed, entities: Sequence[str]) -> None:

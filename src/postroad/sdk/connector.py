@@ -9,11 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
+import pyarrow as pa
 from pydantic import BaseModel
 
-from postroad.records import Check, Feed, Payload, Rows, Want
+from postroad.records import Check, Entity, Feed, Json, Payload, Rows, Want
 from postroad.sdk.demo import Demo
 
 
@@ -66,6 +68,42 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
+class Adopted:
+    """A batch of another program's rows. `rows.absent` are the declared columns that it lacks.
+
+    `left_out` are columns that no declared one matches; in `inexact` ones that program's type may have cost digits.
+    """
+
+    rows: Rows
+    left_out: tuple[str, ...] = ()
+    inexact: tuple[str, ...] = ()
+
+
+class Adopter(Protocol):
+    """What takes over the files that another program made of a remote system's records, and its cursor."""
+
+    def rows(self, entity: Entity, found: pa.RecordBatch) -> Adopted:
+        """A batch as the source's own `parse` would give it. Pure.
+
+        Raises ConfigError, which names the column, where the batch cannot be read at all.
+        """
+        ...
+
+    def position(self, entity: Entity, position: str, taken_at: datetime) -> Json:
+        """The entity's part of the cursor of the changes, so that `fetch` goes on behind that program's position.
+
+        An empty position is that of a program that had seen no change yet. May ask the remote system once. Raises
+        CursorExpiredError if it forgets changes sooner, ConfigError if the time is not over yet, and what `fetch`
+        raises.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back connections."""
+        ...
+
+
+@dataclass(frozen=True)
 class Tools:
     """What the engine gives to a source: the shared budget, the clock (seconds since 1970) and how to sleep."""
 
@@ -79,15 +117,17 @@ class Connector:
     """What a connector's package registers as `connector`.
 
     `settings` is the pydantic model of a connection in postroad.yaml; its secrets are `postroad.sdk.secrets.Secret`s.
-    `entities` gives the entity names that a flow may name, from the settings of a connection. `simulator` is the entry
-    point of `postroad simulate`: a function that takes a typer-free list of arguments. `example` maps file names of an
-    example project to their text. `demo` is its part in `postroad demo`.
+    `entities` gives the entity names that a flow may name, from the settings of a connection. `adopter` opens what
+    takes over another program's files, where people have such. `simulator` is the entry point of `postroad simulate`:
+    a function that takes a typer-free list of arguments. `example` maps file names of an example project to their text.
+    `demo` is its part in `postroad demo`.
     """
 
     name: str
     settings: type[BaseModel]
     entities: Callable[[Any], tuple[str, ...]]
     source: Callable[[Any, Tools], Source] | None = None
+    adopter: Callable[[Any, Tools], Adopter] | None = None
     simulator: Callable[[list[str]], None] | None = None
     example: Mapping[str, str] = field(default_factory=dict)
     demo: Demo | None = None

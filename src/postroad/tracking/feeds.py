@@ -30,6 +30,7 @@ from postroad.tracking.moves import (
     put_entity,
     require_open,
     set_due,
+    supersede_walks,
     the_row,
 )
 from postroad.tracking.runs import Claim, Runs
@@ -213,10 +214,39 @@ class Feeds:
                 values["last_number"] = last_number
             move_feed(db, connection, feed, **values)
 
-    def set_cursor(self, connection: str, feed: str, cursor: Json) -> None:
-        """Put another cursor in place, by a person's wish."""
+    def adopted(self, claim: Claim, entity: str, due: str | None) -> None:
+        """The rows of an entity come from elsewhere: no walk before counts, and a full refresh is due, or none is."""
         with self._database.write(Point.REFRESH_DUE) as db:
+            self._runs.fence(db, claim)
+            supersede_walks(db, claim.connection, entity, "adopted from elsewhere", self._database.now(db))
+            landing = None if due is None else newest_landing(db)
+            put_entity(db, claim.connection, entity, due_reason=due, due_landing=landing, withheld=False)
+
+    def set_cursor(self, connection: str, feed: str, cursor: Json, reason: str) -> None:
+        """Put another cursor in place, by a person's wish, and end the feed's run, which would write its own."""
+        with self._database.write(Point.REFRESH_DUE) as db:
+            self._runs.stop(db, connection, feed, reason)
             move_feed(db, connection, feed, cursor=cursor, moved_at=self._database.now(db))
+
+    def start_again(self, connection: str, entity: str, own: Sequence[str], changes: str | None, reason: str) -> None:
+        """Forget all positions of an entity, abandon its open walks and mark it as due, by a person's wish.
+
+        `own` are the feeds of its walks, `changes` is the one of its changes. Their runs end in the same
+        transaction: none of them, and none that begins meanwhile, can put a position back (sequence 19).
+        """
+        with self._database.write(Point.REFRESH_DUE) as db:
+            now = self._database.now(db)
+            for feed in own:
+                self._runs.stop(db, connection, feed, reason)
+                move_feed(db, connection, feed, cursor=None, moved_at=now)
+            if changes is not None:
+                self._runs.stop(db, connection, changes, reason)
+                row = feed_row(db, connection, changes)
+                cursor = dict((row and row["cursor"]) or {})
+                cursor.pop(entity, None)
+                move_feed(db, connection, changes, cursor=cursor, moved_at=now)
+            set_due(db, connection, entity, reason, newest_landing(db), withheld=None)
+            abandon_walks(db, connection, entity, reason, now)
 
     def reached_head(self, claim: Claim, names: Sequence[str], asked_at: int) -> None:
         """These entities were read to their head by a poll that began at that landing number (sequence 5)."""

@@ -77,11 +77,18 @@ def abandon_walks(db: Connection, connection: str, entity: str, reason: str, now
         db.execute(update(payloads).where(payloads.c.walk == walk.id).values(**dropped))
 
 
-def drop_replays(db: Connection, connection: str, entity: str, scope: str, now: int) -> None:
-    """A replay that was killed is begun anew by the next one."""
-    mine = of_scope(connection, entity, scope) & (walks.c.kind == "replay")
-    unfinished = mine & walks.c.status.in_(("open", "parked"))
-    db.execute(update(walks).where(unfinished).values(status="discarded", reason="begun anew", ended_at=now))
+def supersede_walks(db: Connection, connection: str, entity: str, reason: str, now: int) -> None:
+    """End all walks of an entity, closed ones too: none of them is a snapshot to be replayed any more."""
+    abandon_walks(db, connection, entity, reason, now)
+    closed = (walks.c.connection == connection) & (walks.c.entity == entity) & (walks.c.status == "closed")
+    db.execute(update(walks).where(closed).values(status="discarded", reason=reason))
+
+
+def drop_replays(db: Connection, connection: str, entity: str, scope: str, now: int, *, parked: bool = True) -> None:
+    """A replay that was killed is begun anew by the next one, as is a parked one unless it is to stay."""
+    statuses = ("open", "parked") if parked else ("open",)
+    mine = of_scope(connection, entity, scope) & (walks.c.kind == "replay") & walks.c.status.in_(statuses)
+    db.execute(update(walks).where(mine).values(status="discarded", reason="begun anew", ended_at=now))
 
 
 def require_open(db: Connection, walk: int) -> None:

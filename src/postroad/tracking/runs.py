@@ -124,11 +124,10 @@ class Runs:
                 raise _gone(claim)
             return moment(until)
 
-    def stop(self, connection: str, feed: str, reason: str) -> None:
-        """End whatever run is active on the feed: its holder's next durable write is refused."""
-        with self._database.write(Point.RUN_ENDED) as db:
-            values = {"status": "cancelled", "reason": reason, "token": None, "ended_at": self._database.now(db)}
-            db.execute(update(runs).where(_active(connection, feed)).values(**values))
+    def stop(self, db: Connection, connection: str, feed: str, reason: str) -> None:
+        """Within a write transaction: end whatever run is active on the feed; its next durable write is refused."""
+        values = {"status": "cancelled", "reason": reason, "token": None, "ended_at": self._database.now(db)}
+        db.execute(update(runs).where(_active(connection, feed)).values(**values))
 
     def active(self, connection: str, feed: str) -> Row | None:
         """The run that works on the feed or waits, with its true status; None if nobody does."""

@@ -74,6 +74,7 @@ class Walks:
         """Begin a walk at this landing number and forget the cursor of any earlier one."""
         with self._database.write(Point.WALK_BEGUN) as db:
             self._runs.fence(db, claim)
+            drop_replays(db, claim.connection, entity, scope.name, self._database.now(db), parked=False)
             move_feed(db, claim.connection, claim.feed, cursor=None, moved_at=self._database.now(db))
             bounds = {"column": scope.column, "equals": scope.equals, "at_least": scope.at_least, "moves": scope.moves}
             return self._new(
@@ -118,7 +119,7 @@ class Walks:
             _end(db, walk, values)
 
     def allow(self, walk: int) -> None:
-        """Open a parked close again and let it pass its guards."""
+        """Open a parked close again and let it pass its guards; the next run goes on with it."""
         with self._database.write(Point.WALK_BEGUN) as db:
             db.execute(update(walks).where(walks.c.id == walk).values(status="open", allowed=True, ended_at=None))
 
@@ -160,6 +161,8 @@ class Walks:
 
 
 def _end(db: Connection, walk: int, values: dict[str, Any]) -> None:
-    done = db.execute(update(walks).where((walks.c.id == walk) & (walks.c.status == "open")).values(**values))
+    # A parked replay that is let pass stays parked until it is closed: nobody would go on with an open one.
+    live = (walks.c.status == "open") | ((walks.c.status == "parked") & (walks.c.kind == "replay"))
+    done = db.execute(update(walks).where((walks.c.id == walk) & live).values(**values))
     if done.rowcount != 1:
         raise LostClaimError(f"walk {walk} was abandoned by somebody else while it was being closed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from postroad.connectors.xledger.demo import DEMO
 from postroad.connectors.xledger.example import EXAMPLE
 from postroad.connectors.xledger.settings import XledgerSettings
-from postroad.sdk.connector import Connector, Source, Tools
+from postroad.sdk.connector import Adopter, Connector, Source, Tools
 
 
 def _entities(settings: XledgerSettings) -> tuple[str, ...]:
@@ -20,6 +20,13 @@ def _source(settings: XledgerSettings, tools: Tools) -> Source:
     return XledgerSource(settings, tools)
 
 
+def _adopter(settings: XledgerSettings, tools: Tools) -> Adopter:
+    """Opens what takes over the earlier app's files; imported late for the same reason."""
+    from postroad.connectors.xledger.adopt import XledgerAdopter
+
+    return XledgerAdopter(settings, tools)
+
+
 def _simulator(args: list[str]) -> None:
     """Runs the simulator; imported late for the same reason."""
     from postroad.connectors.xledger.simulator import main
@@ -32,6 +39,7 @@ connector = Connector(
     settings=XledgerSettings,
     entities=_entities,
     source=_source,
+    adopter=_adopter,
     simulator=_simulator,
     example=EXAMPLE,
     demo=DEMO,

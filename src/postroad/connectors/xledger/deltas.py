@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,10 +26,17 @@ UNKNOWN = Bad("unknown_mutation", "the change is none of ADDED, UPDATED and DELE
 
 def with_current(source: bytes, declaration: Declaration, zone: str) -> Rows:
     """Changes that carry their record's row as it is now."""
-    edges = read_edges(source, _delta_type(declaration, [("_current", node_type(declaration))]))
+    return current_rows(
+        read_edges(source, _delta_type(declaration, [("_current", node_type(declaration))])), declaration, zone
+    )
+
+
+def current_rows(edges: Edges, declaration: Declaration, zone: str, bad: Mapping[int, Bad] | None = None) -> Rows:
+    """The rows of such changes once Arrow has them; `bad` are those already known to hold something unreadable."""
     current = pc.struct_field(edges.nodes, ["_current"])
     change = _Change(edges, declaration)
     columns = convert(current, declaration, zone)
+    columns.bad |= bad or {}
     strange = pc.fill_null(pc.not_equal(columns.arrays[0], change.keys), True)
     change.keep_upserts_only(columns)
     _refuse(columns, pc.and_(change.upsert, pc.and_(current.is_valid(), strange)), MISMATCH)
