@@ -24,6 +24,7 @@ from benchmarks.changes_at_scale import changes_at_scale
 from benchmarks.figures import Figure, show, write
 from benchmarks.measure import MEMORY, Usage, measured, middle
 from benchmarks.scenarios import HEAVY, POSTROAD, Scenario, compiled, opened
+from benchmarks.side_by_side import side_by_side
 
 HERE = Path(__file__).parent
 MILLIONS = 5_000_000
@@ -37,6 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="postroad-bench-") as folder:
         environment = compiled(Path(folder) / "compiled")
         figures = [*changes_at_scale(MILLIONS if full else rows, environment), *help_figures(environment)]
+        figures += side_by_side(rows // 2, environment)
         with opened(rows, Path(folder), environment) as scenario:
             scenario.floor()  # these two are not counted: they compile modules and warm caches
             scenario.first_load()

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,9 @@ connections:
   xledger: {{connector: xledger, url: "{url}", token: secret://{variable}, page_size: {page}, burst: 1000}}
 """
 FLOW = """sync:
-  - {from: xledger, entities: [timesheets]}
+  - {{from: xledger, entities: [{entities}]}}
 """
+TIMESHEETS = ("timesheets",)
 HEAVY = """
 import contextlib, io, json, sys
 from postroad.cli import main
@@ -53,11 +54,11 @@ class Scenario:
         """The same bytes, fetched and dropped."""
         return self._floor("--drop")
 
-    def first_load(self) -> Usage:
+    def first_load(self, entities: Sequence[str] = TIMESHEETS, *options: str) -> Usage:
         """Ours, into an empty folder."""
         shutil.rmtree(self.project, ignore_errors=True)
-        self.lay_project()
-        return self._postroad("run")
+        self.lay_project(entities)
+        return self._postroad("run", *options)
 
     def changes(self) -> Usage:
         """Ours, every hour's run: what changed since the last one. Tells what `run --json` tells."""
@@ -71,11 +72,11 @@ class Scenario:
         """What a process of ours costs that opens the project and asks no remote system."""
         return self._postroad("run", "--dry-run")
 
-    def lay_project(self) -> None:
+    def lay_project(self, entities: Sequence[str] = TIMESHEETS) -> None:
         """Write the project's files, for this server."""
         flow = self.project / "flows" / "hours.yaml"
         flow.parent.mkdir(parents=True, exist_ok=True)
-        flow.write_text(FLOW)
+        flow.write_text(FLOW.format(entities=", ".join(entities)))
         settings = PROJECT.format(url=self.server.url, variable=TOKEN_VARIABLE, page=PAGE)
         (self.project / "postroad.yaml").write_text(settings)
 
@@ -102,11 +103,18 @@ class Scenario:
 
 
 @contextmanager
-def opened(rows: int, folder: Path, environment: dict[str, str], *, rendered: bool = True) -> Iterator[Scenario]:
-    """A simulator of that size on one core, and the other core for the client."""
+def opened(
+    rows: int,
+    folder: Path,
+    environment: dict[str, str],
+    *,
+    sizes: Mapping[str, int] | None = None,
+    rendered: bool = True,
+) -> Iterator[Scenario]:
+    """A simulator of that size on one core, and the other core for the client; `sizes` of entities but timesheets."""
     cores = sorted(os.sched_getaffinity(0))
     ours, theirs = (cores[0], cores[-1]) if len(cores) > 1 else (None, None)
-    with serving(rows, theirs, rendered=rendered) as server:
+    with serving(rows, theirs, sizes=sizes, rendered=rendered) as server:
         yield Scenario(server, folder, environment, ours)
 
 

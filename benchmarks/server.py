@@ -1,7 +1,7 @@
 """The simulator as a process of its own on a core of its own, every page rendered before anybody asks.
 
-As a module it is that process: `python -m benchmarks.server ROWS [--on-demand]` prints one line of JSON when it is
-ready and serves until its standard input is closed.
+As a module it is that process: `python -m benchmarks.server ROWS SIZES [--on-demand]`, with the sizes of other entities
+as JSON, prints one line of JSON when it is ready and serves until its standard input is closed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +33,13 @@ class Server:
 
     def latency(self, milliseconds: float) -> None:
         """Hold every answer that long from now on; what was rendered is rendered again, because switches changed."""
-        self._control("switches", {"latency_ms": milliseconds})
+        self.hold(milliseconds)
         warm_up(self.url, self.token, self.queries)
         self._control("pre_render", {})
+
+    def hold(self, milliseconds: float) -> None:
+        """Hold every answer that long from now on."""
+        self._control("switches", {"latency_ms": milliseconds})
 
     def busy(self) -> float:
         """Seconds of processor time that it has used so far."""
@@ -53,9 +57,12 @@ class Server:
 
 
 @contextmanager
-def serving(rows: int, core: int | None, *, rendered: bool = True) -> Iterator[Server]:
+def serving(
+    rows: int, core: int | None, *, sizes: Mapping[str, int] | None = None, rendered: bool = True
+) -> Iterator[Server]:
     """Run the simulator pinned to a core. Where its speed does not count, pages need not be `rendered` before."""
-    command = [sys.executable, "-m", "benchmarks.server", str(rows), *([] if rendered else ["--on-demand"])]
+    words = [str(rows), json.dumps({**(sizes or {})}), *([] if rendered else ["--on-demand"])]
+    command = [sys.executable, "-m", "benchmarks.server", *words]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         if core is not None:
             os.sched_setaffinity(process.pid, {core})
@@ -88,7 +95,7 @@ def warm_up(url: str, token: str, queries: dict[str, str]) -> None:
     ask(queries["next"], {"after": after or ""})
 
 
-def _serve(rows: int, *options: str) -> None:
+def _serve(rows: int, sizes: str, *options: str) -> None:
     from postroad.connectors.xledger.documents import Reach, walk_document
     from postroad.connectors.xledger.entities import TIMESHEETS
     from postroad.connectors.xledger.simulator import XledgerSimulator
@@ -101,7 +108,7 @@ def _serve(rows: int, *options: str) -> None:
     }
     rendered = "--on-demand" not in options
     cache: dict[str, Any] = {"cache_bytes": None} if rendered else {}
-    with XledgerSimulator(timesheets=rows, burst=None, concurrency=None, **cache) as simulator:
+    with XledgerSimulator(timesheets=rows, sizes=json.loads(sizes), burst=None, concurrency=None, **cache) as simulator:
         if rendered:
             warm_up(simulator.url, simulator.token, queries)
             simulator.pre_render()
