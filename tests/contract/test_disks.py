@@ -204,6 +204,17 @@ def test_a_table_is_tidied(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [member.path for member in again.members()] == ["40.parquet"]
 
 
+def test_a_rotated_key_is_found_after_a_refusal(container: Container) -> None:
+    """And neither key is shown by whoever holds it."""
+    keys = ["cGxhbnRlZCBwbGFudGVk", container.options()["account_key"]]
+    disk = ObjectStore(container.url, lambda: {**container.options(), "account_key": keys[0]})
+    with pytest.raises(ConfigError, match="refuses us") as refused:
+        disk.write_new("landing/a/1.zst", b"one", POINT)
+    assert keys.pop(0) not in f"{refused.value} {disk!r} {disk._store!r}"
+    disk.write_new("landing/a/1.zst", b"one", POINT)
+    assert keys[0] not in repr(disk._store)
+
+
 def test_a_machine_without_certificates_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))

@@ -118,7 +118,8 @@ class DeltaLog:
             handle.alter.add_columns(fields, commit_properties=properties, post_commithook_properties=HOOKS)
         except (DeltaError, OSError) as error:
             self._require_landed(handle.version() + 1, mark, error)
-        self._seal_log()
+        if self._disk.local:
+            self._seal_log()
         self._disk.watcher(Point.COLUMNS_ADDED)
 
     def action(self, name: str) -> int | None:

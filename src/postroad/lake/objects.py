@@ -48,24 +48,18 @@ NOISE = re.compile(
 class ObjectStore:
     """A container, or a prefix in one, as the disk of a lake.
 
-    `options` gives the account and its credentials under delta-rs's names; it is asked at each use, so that nothing
-    here keeps a secret. `patience` is how many seconds a call is repeated that was not answered.
+    `options` gives the account and its credentials under delta-rs's names. It is asked when a client is made, and again
+    after a refusal, so that a rotated key is found; only the clients of obstore and delta-rs keep what it gave.
     """
 
     local = False
 
-    def __init__(
-        self,
-        url: str,
-        options: Callable[[], dict[str, str]],
-        watcher: Watcher = unwatched,
-        patience: float | None = None,
-    ) -> None:
+    def __init__(self, url: str, options: Callable[[], dict[str, str]], watcher: Watcher = unwatched) -> None:
         self.root = url.rstrip("/")
         self.watcher = watcher
         self.opened: dict[str, Any] = {}
         self._account = options
-        self._patience = PATIENCE if patience is None else patience
+        self._patience = PATIENCE
 
     @property
     def options(self) -> dict[str, str]:
@@ -211,6 +205,8 @@ class ObjectStore:
             hint = "install the package ca-certificates, or name a file of them in SSL_CERT_FILE"
             return ConfigError(f"{self.root}: no certificates of authorities were found on this machine; {hint}")
         if REFUSED.search(text):
+            self.__dict__.pop("_store", None)  # the next call looks the key up anew
+            self.opened.clear()
             hint = "see `lake` in postroad.yaml; a key may have been changed, or a SAS token have expired"
             return ConfigError(f"{self.root} refuses us: {reason}; {hint}")
         hint = "nothing durable was lost, the same command goes on from here"
