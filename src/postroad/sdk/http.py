@@ -88,7 +88,8 @@ class HttpClient:
     """A synchronous client of one URL, for reading: a request whose answer was lost is sent again.
 
     `sign_in` gives the credentials; it is asked again once when the remote system refuses them. `classify` knows the
-    vendor's codes: it returns the exception that an answer means, or None to let the HTTP status decide.
+    vendor's codes: it returns the exception that an answer means, or None to let the HTTP status decide. It alone sees
+    a redirect's `location` with the secrets in it, as whoever follows one has to.
     """
 
     def __init__(
@@ -163,8 +164,12 @@ class HttpClient:
 
     def _attempt(self, question: _Question, credentials: Credentials) -> Answer:
         self._spend()
-        answer = self._mask(self._exchange(question, credentials))
-        error = self._classify(answer.status, answer.headers, answer.body) or status_error(answer)
+        received = self._exchange(question, credentials)
+        answer = self._mask(received)
+        seen = answer.headers
+        if "location" in received.headers:
+            seen = {**seen, "location": received.headers["location"]}
+        error = self._classify(answer.status, seen, answer.body) or status_error(answer)
         if error is not None and not (answer.status == 304 and _conditional(question)):
             raise error
         return answer

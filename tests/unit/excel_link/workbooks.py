@@ -133,9 +133,13 @@ def parsed(source: ExcelLinkSource, payload: Payload, name: str = "t") -> tuple[
     return [{name: row[name] for name in row if name[0] != "_"} for row in accepted], refused
 
 
-def of_file(tmp_path: Path, body: bytes, ending: str = "xlsx", **table: Any) -> ExcelLinkSource:
+def of_file(
+    tmp_path: Path, body: bytes, ending: str = "xlsx", limits: Mapping[str, int] | None = None, **table: Any
+) -> ExcelLinkSource:
     """A source whose table `t` is a file with that body."""
     path = tmp_path / f"table.{ending}"
     path.write_bytes(body)
-    settings = ExcelLinkSettings.model_validate({"tables": {"t": usual(link=None, file=str(path), **table)}})
+    settings = ExcelLinkSettings.model_validate(
+        {"tables": {"t": usual(link=None, file=str(path), **table)}, **(limits or {})}
+    )
     return ExcelLinkSource(settings, Tools(MemoryBudget(time.time), lambda: NOW))

@@ -24,8 +24,8 @@ CHUNK = 1 << 18
 LOCAL = struct.Struct("<4sHHHHHIIIHH")
 END = 22  # bytes of an end-of-directory record without a comment
 DAMAGED = "the workbook is damaged, was cut short, or is still being written: try again"
-# Parts that change whenever the same table is exported again.
-VOLATILE = ("docprops/", "meta.xml", "settings.xml", "thumbnails/", "customxml/", "mimetype")
+# Parts that change whenever the same table is exported again; `styles.xml` is that of an ods file, which nobody reads.
+VOLATILE = ("docprops/", "meta.xml", "settings.xml", "styles.xml", "thumbnails/", "customxml/", "mimetype")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from contextlib import closing
@@ -13,7 +12,8 @@ from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 import httpx
 
 from postroad.connectors.excel_link.files import MB
-from postroad.connectors.excel_link.periods import PLACEHOLDER, filled
+from postroad.connectors.excel_link.periods import PLACEHOLDER, filled, misplaced
+from postroad.connectors.excel_link.safety import is_local, objection
 from postroad.connectors.excel_link.settings import ExcelLinkSettings
 from postroad.connectors.excel_link.tables import Member
 from postroad.errors import AuthError, ConfigError, RemoteError, TransientError
@@ -66,6 +66,8 @@ def place_of(member: Member) -> Place:
     given = member.place
     text = given.reveal().strip() if isinstance(given, Secret) else given
     wants = [text, *settings.parameters.values()]
+    if wrong := misplaced(wants, periods=bool(settings.periods)):
+        raise ConfigError(f"the link of table {member.table.name}: {wrong}")
     if settings.periods and not any(PLACEHOLDER.search(each) for each in wants):
         raise ConfigError(
             f"table {member.table.name} has periods, but its link has no place for one: "
@@ -74,8 +76,8 @@ def place_of(member: Member) -> Place:
     text = filled(text, member.period)
     if isinstance(given, str):
         return Place(text, is_file=True)
-    if not text.casefold().startswith(("https://", "http://")):
-        raise ConfigError(f"the link {given} does not begin with https:// or http://; for a file set `file` instead")
+    if wrong := objection(text, allow_http=True):
+        raise ConfigError(f"the link {given} {wrong}")
     for name, value in settings.parameters.items():
         sign = "&" if urlsplit(text).query else "?"
         text = f"{text.partition('#')[0]}{sign}{quote(name, safe='')}={quote(filled(value, member.period), safe=',')}"
@@ -119,12 +121,8 @@ class Web:
 
     def require_safe(self, address: str) -> None:
         """ConfigError for a link that would show itself to everybody on its way."""
-        parts = urlsplit(address)
-        if parts.scheme.casefold() == "https" or self._settings.allow_http or is_local(parts.hostname or ""):
-            return
-        raise ConfigError(
-            "the link begins with http://, so that everybody on the way could read it: use https://, or set allow_http"
-        )
+        if wrong := objection(address, allow_http=self._settings.allow_http):
+            raise ConfigError(f"the link {wrong}")
 
     def _answer(self, address: str, link: str, headers: Mapping[str, str]) -> Answer:
         settings = self._settings
@@ -170,14 +168,6 @@ class Web:
                 "the server redirects from https to http, where everybody could read the link: it is refused"
             )
         return target
-
-
-def is_local(host: str) -> bool:
-    """Whether a host is this machine."""
-    try:
-        return host.casefold() == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def secrets_of(address: str) -> set[str]:

@@ -20,7 +20,8 @@ UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"\0<", b"<\0")
 def scan(pieces: Iterable[bytes], begin: Begin | None = None, text: Callable[[str], None] | None = None) -> None:
     """Parse one part; `begin` is told each element by its local name with attributes as written, `text` all text.
 
-    A text may come in pieces. RemoteError for what is not well-formed, not in UTF-8 or declares a document type.
+    A text may come in pieces; an empty part holds nothing. RemoteError for what is not well-formed, not in UTF-8 or
+    declares a document type.
     """
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -36,9 +37,10 @@ def scan(pieces: Iterable[bytes], begin: Begin | None = None, text: Callable[[st
         for piece in pieces:
             if not began and piece[:2] in UTF_16:
                 _only_utf8("", "utf-16", 0)
-            began = True
+            began = began or bool(piece)
             parser.Parse(piece, False)
-        parser.Parse(b"", True)
+        if began:  # programs that write ods list empty parts
+            parser.Parse(b"", True)
     except expat.ExpatError as error:
         raise RemoteError(f"a part of the workbook is no well-formed XML ({error}): export it again") from None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,7 +12,9 @@ MONTH = r"\d{4}-(?:0\d|1[0-2])"
 LAST = re.compile(r"last ([1-9]\d{0,2}) months?")
 SPAN = re.compile(rf"({MONTH})\.\.({MONTH})?")
 ONE = re.compile(MONTH)
-PLACEHOLDER = re.compile(r"\{(year|month|period|xledger_period)\}")
+WORDS = ("year", "month", "period", "xledger_period")
+PLACEHOLDER = re.compile(rf"\{{({'|'.join(WORDS)})\}}")
+ANY_WORD = re.compile(r"\{([A-Za-z_]{1,20})\}")
 MOST = 600
 
 
@@ -45,6 +48,18 @@ def filled(text: str, period: Period | None) -> str:
     """The text with what a period puts into it."""
     words = period.words if period else {}
     return PLACEHOLDER.sub(lambda match: words.get(match[1], match[0]), text)
+
+
+def misplaced(texts: Iterable[str], *, periods: bool) -> str | None:
+    """What is wrong with the words in braces of a link and its parameters: an unknown one, or one without a period."""
+    for word in (match[1] for text in texts for match in ANY_WORD.finditer(text)):
+        if word not in WORDS:
+            near = difflib.get_close_matches(word, WORDS, 1)
+            hint = f"; did you mean {{{near[0]}}}?" if near else ""
+            return f"{{{word}}} stands for nothing; there are {', '.join(f'{{{each}}}' for each in WORDS)}{hint}"
+        if not periods:
+            return f"{{{word}}} asks for a period, but there are no periods"
+    return None
 
 
 def readable(text: str) -> bool:

@@ -21,7 +21,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from postroad.connectors.excel_link.periods import PLACEHOLDER, readable
+from postroad.connectors.excel_link.periods import misplaced, readable
+from postroad.connectors.excel_link.safety import objection
 from postroad.records import column_name
 from postroad.sdk.secrets import Secret
 
@@ -156,8 +157,10 @@ class TableSettings(Shape):
             raise ValueError("needs one of link, file, or links and files")
         if len(several) != len(self.links) + len(self.files):
             raise ValueError("a name stands under links and files both; rename one")
-        if not self.periods and any(PLACEHOLDER.search(text) for text in self.parameters.values()):
-            raise ValueError("parameters ask for a month, but there are no periods")
+        places = [*self.files.values(), *filter(None, [self.file])]
+        places += [link.reveal() for link in self.secrets if not link.reference]
+        if wrong := misplaced([*self.parameters.values(), *places], periods=bool(self.periods)):
+            raise ValueError(wrong)
 
     def _check_captions(self) -> None:
         unknown = [caption for caption in self.key if caption not in self.columns and caption != ROW]
@@ -186,6 +189,11 @@ class TableSettings(Shape):
         ours = [LINK] * self.named + [PERIOD] * bool(self.periods) + [ROW] * (ROW in self.key and not self.own_row)
         theirs = [(each.name or column_name((caption,)), caption) for caption, each in self.columns.items()]
         return [(name, f"our own '{name}'") for name in ours] + theirs
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """All links; one with a reference is looked up at each use, the others stand in the file."""
+        return (*self.links.values(), *([self.link] if self.link is not None else []))
 
     @property
     def named(self) -> bool:
@@ -222,6 +230,16 @@ class ExcelLinkSettings(Shape):
         except (KeyError, ValueError, OSError):
             raise ValueError("is no time zone; write one such as Europe/Oslo") from None
         return value
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        """Of links that stand in the file itself; the others are looked at when they are used."""
+        for name, table in self.tables.items():
+            for link in table.secrets:
+                wrong = None if link.reference else objection(link.reveal().strip(), allow_http=self.allow_http)
+                if wrong:
+                    raise ValueError(f"the link of table {name} {wrong}")
+        return self
 
     @field_validator("redirect_hosts")
     @classmethod
