@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from postroad.cli import main
 from postroad.connectors.xledger.entities import EIGHT
 from postroad.connectors.xledger.simulator import XledgerSimulator
 from tests.flow.earlier_app import COLUMNS, EarlierApp
+from tests.shell import Shell
 
 ROWS = 400
 
@@ -27,31 +23,6 @@ def company() -> Iterator[XledgerSimulator]:
     """A small company without call limits."""
     with XledgerSimulator(seed=3, timesheets=ROWS, burst=None, concurrency=None) as simulator:
         yield simulator
-
-
-class Shell:
-    """Types commands in a project's folder. In this process, because a new one costs seconds of imports."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self._monkeypatch = monkeypatch
-
-    def __call__(self, *words: str, code: int = 0) -> str:
-        """The output of one command, which must end with that exit code."""
-        out, told = self._type(words, code)
-        return out + told
-
-    def json(self, *words: str, code: int = 0) -> Any:
-        """The answer of one command as JSON, which must be all that stands on standard output."""
-        return json.loads(self._type([*words, "--json"], code)[0])
-
-    def _type(self, words: Sequence[str], code: int) -> tuple[str, str]:
-        self._monkeypatch.setattr(sys, "argv", ["postroad", *words])
-        out, told = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(told), pytest.raises(SystemExit) as ended:
-            main()
-        assert (ended.value.code or 0) == code, (words, ended.value.code, out.getvalue(), told.getvalue())
-        return out.getvalue(), told.getvalue()
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from postroad.sdk.times import to_utc
 
 LOCAL = pa.timestamp("us")
 DIGITS = r"^-?[0-9]+$"
-NO_EXPONENT = r"^[+-]?[0-9]*\.?[0-9]*$"
+FITTING = r"^[+-]?0*[0-9]{0,29}(?:\.[0-9]{0,9})?$"
+ZEROS_TO_SPARE = r"^([+-]?[0-9]*\.[0-9]{9})0+$"
 CAUSES: Mapping[Kind, tuple[str, str]] = {
     "id64": ("bad_number", "is no whole number"),
     "money": ("bad_decimal", "is no decimal number with at most 29 digits before and 9 after the point"),
@@ -124,10 +125,13 @@ def cast_ids(values: pa.Array) -> tuple[pa.Array, list[int]]:
 def cast_decimals(values: pa.Array) -> tuple[pa.Array, list[int]]:
     """Decimal strings as they are, and the rows that hold none or more than 38 digits with 9 after the point.
 
-    Arrow's cast refuses what would lose digits, except with an exponent: it reads `1E-48` as 0. Xledger writes none
-    (fact sheet 1.6), so an exponent is refused. A plus sign and a bare point (`+5`, `.5`, `5.`) are exact and taken.
+    Arrow's cast refuses what would lose digits, with two exceptions, which are kept from it: it reads `1E-48` as 0, and
+    of more than 38 digits some as another number altogether (pyarrow 26). An exponent is refused, since Xledger writes
+    none (fact sheet 1.6). A plus sign and a bare point (`+5`, `.5`, `5.`) are exact and taken.
     """
-    return _cast_plain(values, MONEY, NO_EXPONENT)
+    if pc.all(pc.match_substring_regex(values, FITTING)).as_py() is not False:
+        return cast_or_find(values, MONEY)
+    return _cast_plain(pc.replace_substring_regex(values, ZEROS_TO_SPARE, r"\1"), MONEY, FITTING)
 
 
 def _cast_plain(values: pa.Array, target: pa.DataType, pattern: str) -> tuple[pa.Array, list[int]]:

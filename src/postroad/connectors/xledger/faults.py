@@ -129,7 +129,7 @@ def classifier(
     def classify(status: int, headers: Mapping[str, str], body: bytes) -> Exception | None:
         try:
             answer = look(body)
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return GarbledError("the answer is no GraphQL: maintenance, or a wrong url") if status < 300 else None
         if answer.errors:
             date = http_date(headers.get("date", "")) or datetime.fromtimestamp(clock(), UTC)

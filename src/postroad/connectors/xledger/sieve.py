@@ -54,7 +54,7 @@ def _mistyped(decoder: msgspec.json.Decoder[Any], text: bytes) -> Bad | None:
         decoder.decode(text)
     except msgspec.ValidationError as error:
         return Bad("wrong_type", f"the row has a value of another type than declared: {error}")
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return UNREADABLE_JSON
     return None
 
