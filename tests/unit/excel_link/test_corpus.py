@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 
 from postroad.connectors.excel_link.simulator import hostile
 from postroad.errors import RemoteError
-from tests.unit.excel_link.workbooks import fetched, of_file, parsed, rezipped, rows, xlsx
+from tests.shell import Shell
+from tests.unit.excel_link.workbooks import fetched, of_file, parsed, rezipped, rows, usual, xlsx
 
+FILES = Path(__file__).parent / "files"
 GOOD = rows("001", "002")
 CSV = b"Code,Name,Rate,From\n"
 DAY = dt.date(2026, 1, 1)
@@ -123,3 +126,60 @@ def test_what_only_looks_hostile_is_read(tmp_path: Path) -> None:
     assert len(fetched(macros)) == 1
     formulas = of_file(tmp_path, CSV + b"=cmd|' /C calc'!A0,@x,-1,2026-01-01\n", "csv")
     assert parsed(formulas, fetched(formulas)[0])[0][0]["Code"] == "=cmd|' /C calc'!A0"
+
+
+def test_the_command_line_tells_of_each_and_the_lake_keeps_what_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table for every other bad row and for some bad files, good at first; one `run`, and what it leaves behind."""
+    files = [WHOLE_FILES[at] for at in (1, 10, 14, 15, 23, 26)]
+    few = ROWS[::2]
+    bad = {f"rows_{at}": (ending, body) for at, (ending, body, *_) in enumerate(few)}
+    bad |= {f"file_{at}": (ending, body) for at, (ending, body, *_) in enumerate(files)}
+    before = {
+        "xlsx": xlsx(GOOD),
+        "csv": CSV + b"001,a,1,2026-01-01\n002,b,2,\n",
+        "json": objects(["001", "a", 1, None]),
+    }
+    before |= {"ods": (FILES / "odfdo.ods").read_bytes(), "xlsb": (FILES / "pyxlsbwriter.xlsb").read_bytes()}
+    sheets = {"ods": {"sheet": "Tåble"}, "xlsb": {"sheet": "Tåble"}}
+    tables = {}
+    for name, (ending, _) in bad.items():
+        path = tmp_path / f"{name}.{ending}"
+        path.write_bytes(before[ending])
+        tables[name] = usual(link=None, file=str(path), **sheets.get(ending, {}))
+    connections = {"links": {"connector": "excel_link", "tables": tables}}
+    (tmp_path / "postroad.yaml").write_text(json.dumps({"project": "corpus", "connections": connections}))
+    (tmp_path / "flows").mkdir()
+    sync = {"from": "links", "entities": list(tables), "max_deletes": 1000}
+    (tmp_path / "flows" / "all.yaml").write_text(json.dumps({"sync": [sync]}))
+    shell = Shell(tmp_path, monkeypatch)
+    shell("run")
+    for name, (ending, body) in bad.items():
+        (tmp_path / f"{name}.{ending}").write_bytes(body)
+    told = shell.json("run", code=3)
+
+    failed = {run["feed"]: run["reason"] for run in told["runs"] if run["status"] == "failed"}
+    assert sorted(failed) == sorted(name for name in bad if name.startswith("file_"))
+    for at, (*_, words) in enumerate(files):
+        assert re.search(words, failed[f"file_{at}"])
+    states = {each["dataset"]: each for each in shell.json("status")["datasets"]}
+    listed = shell.json("rejected", "list", "--stage", "normalise")
+    rows_of = " union all ".join(f'select {at} as at, "Code" from links.rows_{at}' for at in range(len(few)))
+    codes = shell.json("query", rows_of)
+    for at, (ending, _, refusals, kept) in enumerate(few):
+        name = f"links.rows_{at}"
+        found = [each for each in listed if each["dataset"] == name]
+        assert [(each["row"], each["key"], each["cause"]) for each in found] == [each[:3] for each in refusals], name
+        held = {row["Code"] for row in codes if row["at"] == at}
+        had = {"001"} if ending == "json" else {"001", "002"}
+        gone = had - set(kept) - {json.loads(key)[0] for _, key, *_ in refusals if key is not None}
+        # A key that cannot be read lets nothing be deleted, and a file without one good row asks a person.
+        undeleted = not kept or any(key is None for _, key, *_ in refusals)
+        assert held == set(kept) | (had if undeleted else had - gone), name
+        shown = shell.json("rejected", "show", str(found[0]["id"]))
+        assert shown["sentence"].startswith(refusals[0][3])
+        assert shown["raw"]
+    for at in range(len(files)):
+        assert states[f"links.file_{at}"]["state"] == "failed"
+        assert states[f"links.file_{at}"]["rows"] > 0
