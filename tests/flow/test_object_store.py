@@ -21,8 +21,8 @@ from tests.azurite import Container
 from tests.flow.harness import Side, Trap, World, outcomes
 from tests.flow.law import assert_law, settle
 from tests.flow.shown import entity_shown
-from tests.flow.test_cli import Shell
 from tests.flow.test_readers import plain, simple
+from tests.shell import Shell
 from tests.store_proxy import Call, Fault, StoreProxy
 
 PROJECT = """\
