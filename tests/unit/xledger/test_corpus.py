@@ -23,7 +23,7 @@ from postroad.connectors.xledger.parse import parse
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.connectors.xledger.source import XledgerSource
 from postroad.errors import ConfigError, RemoteError
-from postroad.project import init_project, load_project
+from postroad.project import load_project
 from postroad.records import Payload, Want
 from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Tools
@@ -238,11 +238,13 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def shell(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """The example's project on that server; nobody waits between two tries."""
-    monkeypatch.setenv("XLEDGER_URL", server.url)
+    """A project of timesheets on that server; nobody waits between two tries."""
     monkeypatch.setattr("time.sleep", lambda _: None)
-    init_project(tmp_path, "xledger")
-    (tmp_path / "postroad.yaml").write_text((tmp_path / "postroad.yaml").read_text() + "    burst: 1000000\n")
+    settings = f"{{connector: xledger, url: '{server.url}', token: secret://TOKEN, burst: 1000000}}"
+    (tmp_path / "postroad.yaml").write_text(f"project: corpus\nconnections:\n  xledger: {settings}\n")
+    (tmp_path / ".env").write_text(f"TOKEN={'t' * 30}\n")
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "hours.yaml").write_text("sync:\n  - {from: xledger, entities: [timesheets]}\n")
     return Shell(tmp_path, monkeypatch)
 
 
