@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from postroad.lake import delta
 from postroad.project import Allowance
 from postroad.telemetry import Point
 from tests.flow.harness import NAME, Side, Trap, World
+from tests.flow.lake_reader import read_table
 from tests.flow.law import assert_law, settle
 from tests.flow.test_scopes import POINTS as IN_PARTS
 
@@ -131,3 +133,35 @@ def _world(folder: Path, act: str) -> World:
     world.sync()
     world.sync(full_refresh=True)
     return world
+
+
+def test_a_killed_replay_is_dropped_by_the_next_full_refresh(world: World) -> None:
+    """Nobody else would ever end its row."""
+    world.sync()
+    world.replay(Trap(P.WALK_BEGUN))
+    replays = "select status from walks where kind = 'replay'"
+    assert world.books(replays) == [("open",)]
+    world.sync(full_refresh=True)
+    assert world.books(replays) == [("discarded",)]
+    assert_law(world)
+
+
+@pytest.mark.parametrize("point", [P.RUN_CLAIMED, P.CHANGES_FILE, P.CLOSE_MOVED])
+def test_a_killed_retry_of_a_parked_replay_leaves_it_parked(world: World, point: Point) -> None:
+    """The person says yes once more."""
+    world.sync()
+    rule = replace(world.project.syncs[0], max_changes=Allowance(rows=1))
+    world.configure(time_zone="Asia/Tokyo")
+    world.project = replace(world.project, syncs=(rule,))
+    world.replay()
+    before = len(read_table(world.changes).members)
+    parked = world.status().parked
+    assert parked is not None
+    for side in Side:
+        trap = Trap(point, side=side)
+        world.do(lambda app: app.rejections.retry(NAME, "guard"), trap)
+        assert trap.fired
+        assert world.status().parked == parked
+    world.do(lambda app: app.rejections.retry(NAME, "guard"))
+    assert world.status().parked is None
+    assert len(read_table(world.changes).members) == before + 1
