@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from postroad.connectors.xledger.entities import EIGHT
+from postroad.connectors.xledger.simulator import XledgerSimulator
 from postroad.errors import ConfigError
 from tests.flow.office import Office
+from tests.flow.test_cli import Shell
 
 GROUPS = {"columns": {"dbId": "int", "code": "text", "description": "text", "modifiedAt": "local_time"}, "every": "6h"}
 BUDGET = {
@@ -23,19 +25,6 @@ def office(tmp_path: Path) -> Iterator[Office]:
     """A project that reads timesheets."""
     with Office(tmp_path) as office:
         yield office
-
-
-def test_all_eight_are_equal_in_every_column(office: Office) -> None:
-    """Whatever the fact sheet lists, references too; and again after something changed, came and went."""
-    office.entities = [each.name for each in EIGHT]
-    assert office.run().exit_code == 0
-    for name in office.entities:
-        office.sim.mutate(3, entity=name)
-        office.sim.add(2, entity=name)
-    office.sim.delete(3)
-    assert office.run().exit_code == 0
-    for name in office.entities:
-        office.assert_equal(name)
 
 
 def test_an_entity_without_deltas_is_added_by_yaml(office: Office) -> None:
@@ -153,3 +142,37 @@ def test_an_added_entity_that_tells_no_changes_after_all_fails_alone(office: Off
     changes = next(each for each in report.outcomes if each.feed == "changes")
     assert changes.status == "partly_succeeded"
     assert "employeeGroup_deltas" in str(changes.reason)
+
+
+def test_what_the_documentation_shows_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of the connector's page, typed into a project, by the command line alone."""
+    page = (Path(__file__).parents[2] / "docs" / "connectors" / "xledger.md").read_text()
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    connections = next(block for block in blocks if "entities:\n" in block)
+    flow = next(block for block in blocks if "budget]" in block)
+    with XledgerSimulator(seed=3, timesheets=60, burst=None, concurrency=None) as company:
+        (tmp_path / "flows").mkdir()
+        (tmp_path / "flows" / "added.yaml").write_text(flow)
+        head = "project: added\nlake: ./lake\ndatabase: sqlite:///postroad.db\n"
+        (tmp_path / "postroad.yaml").write_text(head + connections.replace("https://www.xledger.net", company.base_url))
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("XLEDGER_TOKEN", company.token)
+        shell = Shell(tmp_path, monkeypatch)
+        told = shell("check", "--connect")
+        assert "FAILED" not in told
+        assert "read the budget" in told
+        assert "read the suppliers" not in told, "no flow asks for them, so nobody needs a right to them"
+        new = {name: counts["new"] for name, counts in shell.json("run")["datasets"].items()}
+        assert new == {
+            f"xledger.{name}": len(company.rows(entity=root))
+            for name, root in {
+                "timesheets": "timesheets",
+                "projects": "projects",
+                "employeeGroups": "employeeGroups",
+                "budget": "budgetDetails",
+            }.items()
+        }
+        (counted,) = shell.json("query", "select count(hourlyCost) as n, count(comment) as m from xledger.timesheets")
+        assert counted["n"] == sum(node["hourlyCost"] is not None for node in company.rows().values())
+        since = shell.json("run", "xledger.timesheets", "--since", "2024-01-01")
+        assert since["datasets"]["xledger.timesheets"]["changed"] == 0

@@ -44,7 +44,7 @@ class Bench:
 
     def sign_in(self) -> Credentials:
         secret = self.secrets.pop(0) if len(self.secrets) > 1 else self.secrets[0]
-        return Credentials({"authorization": f"token {secret}"}, (secret,))
+        return Credentials({"authorization": f"token {secret}"}, (secret,), secret[:3])
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -181,6 +181,29 @@ def test_a_secret_that_another_thread_has_renewed_is_taken() -> None:
         f"token {SECRET}",
         "token renewed-secret",
     ]
+
+
+def test_an_answer_is_marked_by_the_secret_it_was_given_for() -> None:
+    bench = Bench(httpx.Response(401), httpx.Response(200))
+    bench.secrets = [SECRET, "renewed-secret"]
+    answer, inner = bench.answer, list[str]()
+
+    def meanwhile(request: httpx.Request) -> httpx.Response:
+        """Before the first request is answered, another thread's is refused and sent again under the new secret."""
+        if not inner:
+            inner.append("asked")
+            inner.append(bench.post().mark)
+        return answer(request)
+
+    bench.client = HttpClient(
+        URL,
+        bench.sign_in,
+        Limits("bench", 1_000, 1.0),
+        tools=Tools(bench.budget, lambda: bench.now, bench.sleep),
+        transport=httpx.MockTransport(meanwhile),
+    )
+    assert bench.post().mark == SECRET[:3]
+    assert inner == ["asked", "ren"]
 
 
 def test_the_same_refused_secret_wastes_no_call() -> None:

@@ -9,7 +9,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache, cached_property
@@ -36,10 +36,14 @@ MAX_MESSAGE = 300
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a sign-in gives: the headers of each request, and the texts in them that nobody may see."""
+    """What a sign-in gives: the headers of each request, and the texts in them that nobody may see.
+
+    `mark` tells these from other credentials and reveals nothing of them; every answer to them carries it.
+    """
 
     headers: Mapping[str, str] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Answer:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    mark: str = ""
 
     @property
     def date(self) -> datetime | None:
@@ -188,7 +193,8 @@ class HttpClient:
         headers = {**credentials.headers, **question.headers}
         try:
             with self._client.stream(question.method, self._url, content=question.body, headers=headers) as response:
-                return Answer(response.status_code, dict(response.headers.items()), self._read(response))
+                told = dict(response.headers.items())
+                return Answer(response.status_code, told, self._read(response), credentials.mark)
         except _FOREIGN as error:
             ours = self._mapped(error)
         raise ours  # Outside the handler, so that httpx's exception, which holds the request, is not its context.
@@ -247,7 +253,7 @@ class HttpClient:
             if secret.encode() in body:
                 body = body.replace(secret.encode(), MASK.encode())
         headers = {name.lower(): self._masked(value) for name, value in answer.headers.items()}
-        return Answer(answer.status, headers, body)
+        return replace(answer, headers=headers, body=body)
 
     def _masked(self, text: str) -> str:
         for secret in [*self._secrets]:

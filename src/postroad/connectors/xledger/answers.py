@@ -110,7 +110,10 @@ class Reply:
 
 
 class Looks:
-    """Looks at each answer once, although two ask: the HTTP client's classifier, then whoever wanted the answer."""
+    """Looks at each answer once, although two ask: the HTTP client's classifier, then whoever wanted the answer.
+
+    Where several threads ask at a time, one may find that another's look has replaced its own, and looks again.
+    """
 
     def __init__(self) -> None:
         self._seen: tuple[bytes, _Body] | None = None

@@ -25,7 +25,6 @@ class Api:
         self._settings = settings
         self._clock = tools.clock
         self._looks = Looks()
-        self._token = ""
         self.reach = Reach(settings.owner_set, settings.object_status, settings.page_size)
         limits = Limits(
             # Tokens rotate, so the budget hangs on the endpoint: two tenants there share it, to be safe.
@@ -43,7 +42,7 @@ class Api:
     def ask(self, document: Document) -> Reply:
         """The answer to a document; UnusableError, ThrottledError, TransientError or AuthError instead of a bad one."""
         answer = self._post(document.body())
-        return self._looks.reply(answer.body, answer.date, self._clock(), self._token)
+        return self._looks.reply(answer.body, answer.date, self._clock(), answer.mark)
 
     def probe(self) -> None:
         """The cheapest query there is: whether the endpoint speaks GraphQL and takes the token."""
@@ -66,5 +65,5 @@ class Api:
     def _sign_in(self) -> Credentials:
         """Header form: fact sheet 1.1; the word is `token`, not `Bearer`."""
         token = self._settings.token.reveal()
-        self._token = hashlib.sha256(f"postroad {token}".encode()).hexdigest()[:12]
-        return Credentials({"authorization": f"token {token}"}, (token,))
+        mark = hashlib.sha256(f"postroad {token}".encode()).hexdigest()[:12]
+        return Credentials({"authorization": f"token {token}"}, (token,), mark)

@@ -22,7 +22,10 @@ MONTH = 30 * DAY
 
 
 class Lacks:
-    """What the server lacks of each entity, as far as this source has learned it."""
+    """What the server lacks of each entity, as far as this source has learned it.
+
+    Threads may learn at the same time, each of entities of its own.
+    """
 
     def __init__(self, api: Api, clock: Callable[[], float]) -> None:
         self._api = api
