@@ -11,7 +11,7 @@ import pytest
 from postroad.connectors.xledger.simulator import XledgerSimulator
 from postroad.errors import ConfigError
 from tests.flow.office import Office
-from tests.flow.test_cli import Shell
+from tests.shell import Shell
 
 GROUPS = {"columns": {"dbId": "int", "code": "text", "description": "text", "modifiedAt": "local_time"}, "every": "6h"}
 BUDGET = {

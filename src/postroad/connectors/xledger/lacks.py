@@ -66,9 +66,9 @@ class Lacks:
         Raises what `Api.ask` does, and a LostError that names the entities of which too little is left.
         """
         while True:
-            lost = [each.name for each in declarations if self.of(each.name).whole]
-            if lost:
-                raise LostError("; ".join(self.of(name).whole for name in lost), aliases=frozenset(lost))
+            gone = [each.name for each in declarations if self.of(each.name).whole]
+            if gone:
+                raise LostError("; ".join(self.of(name).whole for name in gone), aliases=frozenset(gone))
             try:
                 return self._api.ask(build(self.applied))
             except UnknownFieldError as error:
