@@ -32,7 +32,8 @@ from postroad.telemetry import Point, Watcher, unwatched
 
 BLOCK = 4 * 1024 * 1024  # a file that is written holds two of them in memory while a third is filled
 WINDOW = 1024 * 1024  # read at once; about a row group
-PATIENCE = 60.0  # seconds for which a call is repeated that was not answered
+PATIENCE = 30.0  # seconds for which a call is repeated that was not answered
+TRIES = 1000  # never reached: the ten of the libraries are used up after 3 s
 COPY_POLL = 0.5
 SECRETS = ("account_key", "sas_token")
 MOST_TEXT = 300
@@ -64,7 +65,8 @@ class ObjectStore:
     @property
     def options(self) -> dict[str, str]:
         """See `Disk.options`."""
-        return {**self._account(), "retry_timeout": f"{self._patience * 1000:.0f}ms"}
+        retries = {"max_retries": str(TRIES), "retry_timeout": f"{self._patience * 1000:.0f}ms"}
+        return {**self._account(), **retries}
 
     @cached_property
     def _store(self) -> AzureStore:
@@ -73,7 +75,7 @@ class ObjectStore:
             self.root,
             config=config,
             client_options={"allow_http": config.pop("allow_http", "false") == "true"},
-            retry_config={"retry_timeout": timedelta(seconds=self._patience)},
+            retry_config={"max_retries": TRIES, "retry_timeout": timedelta(seconds=self._patience)},
         )
 
     def probe(self) -> None:
