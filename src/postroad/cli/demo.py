@@ -74,9 +74,9 @@ def _lay(folder: Path, connectors: list[str]) -> None:
     """A new project of their examples. Only a folder that a demo wrote is emptied: a lake may be somebody's."""
     if folder.exists() and not (folder.is_dir() and ((folder / MARK).exists() or not any(folder.iterdir()))):
         raise ConfigError(f"{folder} holds something else than an earlier demo; name another folder, or delete it")
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     (folder / MARK).write_text(MARKED)
     init_project(folder, *connectors)
 
