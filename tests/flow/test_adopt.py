@@ -275,11 +275,16 @@ def test_a_dataset_with_data_is_left_alone(world: World, earlier: EarlierApp) ->
 
 def test_an_open_first_load_is_left_alone(world: World) -> None:
     earlier = _worked(world)
+    world.sim.update(min(world.sim.rows()), workingHours="many")
     world.sync(limit=1)
+    world.sim.update(min(world.sim.rows()), workingHours="7.50")
+    earlier.sync_changes()
+    assert len(world.rejected()) == 1
     told, _ = _refusing(lambda: adopted(world, earlier))
     assert "a walk of xledger.timesheets is open" in told
     world.do(lambda app: app.datasets.reset_state(NAME))
     assert adopted(world, earlier)[1].due is None
+    assert world.rejected() == []
     assert world.status().state == "in step"
     world.sync()
     assert_law(world)

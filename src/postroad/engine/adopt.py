@@ -112,7 +112,8 @@ class Adopting:
     def _adopted(self) -> bool:
         """Whether the dataset ends with this very adoption, by a call that was killed behind its commit."""
         number = self._dataset.position(self.feed.name)
-        rows = self._payloads(after=number - 1) if number else []
+        feeds = self._bench.tracking.feeds
+        rows = feeds.payloads(self._bench.connection, self.feed.name, after=number - 1) if number else []
         return bool(rows) and rows[0]["identifier"] == self._identifier()
 
     def _position(self) -> tuple[Json, str | None]:
@@ -153,23 +154,22 @@ class Adopting:
 
         folder, schema, key = dataset.changes.folder, dataset.changes_schema, self._entity.key
         members = write_files(dataset.disk, folder, stamped, schema, key, name, Point.CHANGES_FILE, ROWS_A_FILE)
-        for earlier in self._payloads():
-            if earlier["identifier"].startswith(self._prefix) and earlier["landing"] < payload["landing"]:
-                reject(bench, earlier, self._entity, hand.run, [])  # of a call that was killed
         refused = list(self._gatherer.refused.values())
+        self._supersede_rejections()
         reject(bench, payload, self._entity, hand.run, refused)
         bench.count(self._entity.name).rejected = len(refused)
         # Changes that landed before are older than the adopted cursor's, or come again behind it.
         changes.commit(dataset, members, version, hand, {self.feed.name: payload["number"]})
 
-    def _payloads(self, after: int = 0) -> list[Mapping[str, Any]]:
-        return self._bench.tracking.feeds.payloads(self._bench.connection, self.feed.name, after=after)
-
-    @property
-    def _prefix(self) -> str:
-        return f"adopt:{self._entity.name}:"
+    def _supersede_rejections(self) -> None:
+        """Those of a call that was killed, or of a first load that was dropped: no row of theirs is in the dataset."""
+        tracking = self._bench.tracking
+        before = [each["id"] for each in tracking.rejections.open(self._bench.connection, self._entity.name)]
+        if before:
+            with tracking.database.write(Point.REJECTED_ROWS) as db:
+                tracking.rejections.close_ids(db, before)
 
     def _identifier(self) -> str:
         files = [(path.name, path.stat().st_size) for path in self._gatherer.files]
         facts = json.dumps([files, self._wish.cursor, str(self._wish.taken_at)])
-        return self._prefix + hashlib.sha256(facts.encode()).hexdigest()[:16]
+        return f"adopt:{self._entity.name}:{hashlib.sha256(facts.encode()).hexdigest()[:16]}"

@@ -66,6 +66,7 @@ class Gatherer:
         with closing(Sorter(self._schema.append(PLACE), self._entity.key)) as sorter:
             for path in self.files:
                 for batch in rows_of(path):
+                    self._bench.stop.check()
                     sorter.add(self._adopted(path, batch))
             self._bench.count(self._entity.name).read = self.told.rows
             yield self._kept(sorter.rows())
