@@ -122,7 +122,11 @@ class LakeShape(Shape):
     def _one_way_in(self) -> LakeShape:
         given = [name for name in ("key", "sas", "identity") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise PydanticCustomError("lake", "{given} exclude each other", {"given": " and ".join(given)})
+            context = {
+                "given": " and ".join(given),
+                "hint": f"an environment drops the project's by `{given[0]}: null`",
+            }
+            raise PydanticCustomError("lake", "{given} exclude each other", context)
         if not self.url.startswith(AZURE) and (given or self.account or self.endpoint):
             raise PydanticCustomError("lake", "a lake in a folder has only a url; the rest is for az://")
         return self

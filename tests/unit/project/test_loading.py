@@ -141,6 +141,14 @@ def test_an_environment_with_a_folder_needs_no_account(write: Write) -> None:
     assert (project.lake, project.storage, project.secrets) == ("./lake", None, ())
 
 
+def test_an_environment_signs_in_its_own_way(write: Write) -> None:
+    overlay = "lake: {url: az://prod, key: null, identity: azure_cli}\n" + OWN_BOOKS
+    project = load_project(write({"postroad.yaml": AZURE, "environments/prod.yaml": overlay}), "prod")
+    assert project.storage is not None
+    assert project.storage.options() == {"account_name": "acme", "use_azure_cli": "true"}
+    assert project.secrets == ()
+
+
 def test_a_storage_key_in_the_file_is_warned_of(write: Write) -> None:
     project = load_project(write({"postroad.yaml": AZURE.replace("secret://STORAGE_KEY", "QUJD")}))
     assert [(warning.code, warning.line, warning.column) for warning in project.warnings] == [("literal-secret", 2, 56)]
