@@ -14,28 +14,41 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from postroad.telemetry import Stage
 
-STAGE = re.compile(r'"event": "stage", "stage": "(\w+)"')
+STAGE = re.compile(r'"event": "stage", "stage": "(\w+)", "dataset": "([^"]+)"')
 PATIENCE = 60.0  # seconds without a line after which something is wrong
 
 
+class Named(NamedTuple):
+    """A stage that a victim named, of which dataset or feed, and the time at which we heard of it."""
+
+    at: float
+    stage: Stage
+    dataset: str
+
+    @property
+    def linked(self) -> bool:
+        """Whether it is work on a link."""
+        return self.dataset.startswith("links.")
+
+
 class Life:
-    """One victim. `stages` are those that it named so far, each with the time at which we heard of it."""
+    """One victim. `stages` are those that it named so far."""
 
     def __init__(self, lines: queue.Queue[str], nursery: Nursery) -> None:
         self._lines = lines
         self._nursery = nursery
-        self.stages: list[tuple[float, Stage]] = []
+        self.stages: list[Named] = []
         self.events: list[dict[str, Any]] = []
         self.said: list[str] = []
         self.dead = False
         self.code: int | None = None
         self.pid = int(self._await("born")["pid"])
 
-    def watch(self) -> Iterator[Stage]:
+    def watch(self) -> Iterator[Named]:
         """The stages as they are named, until it is dead."""
         while not self.dead:
             yield from self._hear()
@@ -65,9 +78,9 @@ class Life:
         return self.code
 
     @property
-    def last_stage(self) -> Stage | None:
+    def last_stage(self) -> Named | None:
         """The stage that it named last."""
-        return self.stages[-1][1] if self.stages else None
+        return self.stages[-1] if self.stages else None
 
     def told(self) -> str:
         """What it said that was no event: a traceback, a closing table."""
@@ -81,15 +94,15 @@ class Life:
             if found is not None:
                 return found
 
-    def _hear(self) -> Iterator[Stage]:
+    def _hear(self) -> Iterator[Named]:
         """One line. Two threads of the victim may have written into one, so stages are looked for anywhere in it."""
         try:
             line = self._lines.get(timeout=PATIENCE)
         except queue.Empty:
             raise TimeoutError(f"a victim says nothing since {PATIENCE:g} s; before: {self.told()}") from None
         now = time.monotonic()
-        named = [Stage(name) for name in STAGE.findall(line)]
-        self.stages += [(now, stage) for stage in named]
+        named = [Named(now, Stage(stage), dataset) for stage, dataset in STAGE.findall(line)]
+        self.stages += named
         if not named:
             self._note(line)
         yield from named

@@ -18,13 +18,14 @@ SEED = int(os.environ.get("POSTROAD_CHAOS_SEED", "20240711"))
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_no_kill_loses_or_repeats_anything(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     with Nursery(tmp_path / "dead") as nursery:
         tally = History(nursery, tmp_path, SEED).run(KILLS)
     record_property("table", tally.table(SEED))
     assert tally.counted >= KILLS
     assert all(tally.kills[stage] for stage in Stage)
+    assert tally.linked
 
 
 @pytest.mark.soak

@@ -15,7 +15,7 @@ from postroad.app.datasets import BY_HAND
 from postroad.connectors.xledger.simulator import XledgerSimulator
 from postroad.telemetry import Stage
 from tests import oracle
-from tests.chaos.history import write_project
+from tests.chaos.episode import write_project
 from tests.chaos.nursery import Life, Nursery
 from tests.flow.shown import entity_shown
 
@@ -67,7 +67,7 @@ def _freeze(life: Life, stage: Stage, database: Path) -> None:
     """Stop it in its second call of a stage or the first of a rare one, but not while it holds the database's lock."""
     left = 1 if stage in (Stage.NORMALISE, Stage.CLOSE, Stage.MATERIALISE) else 3
     for named in life.watch():
-        left -= named == stage
+        left -= named.stage is stage
         if not left:
             break
     life.stop()

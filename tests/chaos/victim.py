@@ -71,7 +71,7 @@ def command(words: list[str]) -> int:
     return 0
 
 
-def rehearse(folder: str, full_refresh: bool = False, limit: int | None = None) -> int:
+def rehearse(folder: str, select: str | None = None, full_refresh: bool = False, limit: int | None = None) -> int:
     """The same run with short pauses between tries, for rounds in which the remote system misbehaves."""
     from postroad.app import App
     from postroad.cli.report import Reporter
@@ -79,7 +79,7 @@ def rehearse(folder: str, full_refresh: bool = False, limit: int | None = None) 
 
     project = load_project(Path(folder))
     with Reporter(verbose=True) as reporter, App(project, reporter=reporter, sleep=briefly) as app:
-        report = app.runs.start(None, full_refresh=full_refresh, limit=limit)
+        report = app.runs.start(select, full_refresh=full_refresh, limit=limit)
     for outcome in report.outcomes:
         tell({"event": "outcome", "feed": outcome.feed, "status": outcome.status, "reason": outcome.reason})
     return report.exit_code

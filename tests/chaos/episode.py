@@ -1,0 +1,186 @@
+"""One project on disk and the remote systems that it reads: a company in Xledger, and the links beside it."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from postroad.connectors.excel_link.simulator import ExcelLinkSimulator
+from postroad.connectors.xledger.entities import EIGHT
+from postroad.connectors.xledger.simulator import XledgerSimulator
+from postroad.sdk.simulator import Answer, Clock, Request
+from tests.chaos.calls import Calls
+from tests.flow.shown import TABLES, Shown, entity_shown, table_settings, table_shown
+
+ENTITIES = tuple(each.name for each in EIGHT)
+OTHERS = ENTITIES[1:]
+AUTUMN = datetime(2026, 10, 15, tzinfo=UTC).timestamp()  # the links show months up to then, whatever day it is here
+
+PROJECT = """\
+project: chaos
+lake: ./lake
+database: sqlite:///postroad.db
+connections:
+  xledger: {{connector: xledger, url: "{url}", token: secret://XLEDGER_TOKEN, page_size: {page}, burst: 1000000}}
+"""
+
+
+class Company(XledgerSimulator):
+    """Notes of each request which walk it belongs to, for that of a part of an entity filters by its window; and
+    whether it was answered with changes, not only with the newest that there are.
+    """
+
+    def answer(self, request: Request) -> Answer:
+        """See `Endpoint.answer`."""
+        answer = super().answer(request)
+        walked = [root for root in request.facts.get("roots", ()) if root in ENTITIES]
+        part = ".since" if b"_gte" in request.body else ""
+        request.facts["walked"] = f"{walked[0]}{part}" if walked else None
+        request.facts["moved"] = _found(answer)
+        return answer
+
+
+def _found(answer: Answer) -> bool:
+    """Whether any entity has rows under its own name."""
+    try:
+        data = json.loads(answer.body if isinstance(answer.body, bytes) else b"")["data"] or {}
+    except (ValueError, LookupError):
+        return False
+    return any(data.get(entity) and data[entity]["edges"] for entity in ENTITIES)
+
+
+class Links(ExcelLinkSimulator):
+    """Notes of each request which feed it belongs to."""
+
+    def answer(self, request: Request) -> Answer:
+        """See `Simulator.answer`."""
+        answer = super().answer(request)
+        period = int(request.query.get("r_period-er", 0))
+        # 256 times the year of the century, plus 16, plus the month (fact sheet 4.2).
+        month = f".20{period // 256}-{period % 256 - 16:02}" if period else ""
+        request.facts["feed"] = f"{request.facts['table']}{month}"
+        return answer
+
+
+@dataclass
+class Episode:
+    """A project, its sources, and what was done to them."""
+
+    folder: Path
+    simulator: Company
+    links: Links
+    kills: int
+    calls: Calls = field(default_factory=Calls)
+    dead: set[int] = field(default_factory=set)
+    unseen: bool = False
+
+    @classmethod
+    def drawn(cls, folder: Path, draw: random.Random) -> Episode:
+        """A new company and its links, of a size and with the habits that are drawn."""
+        sizes = {entity: draw.randrange(12, 40) for entity in OTHERS}
+        simulator = Company(
+            seed=draw.randrange(1_000_000),
+            timesheets=draw.choice((100, 150, 250, 400)),
+            sizes=sizes,
+            burst=None,
+            concurrency=None,
+            current_available=draw.random() < 0.8,
+            expired_cursor=draw.choice(("error", "oldest", "empty")),
+            null_reference=draw.choice(("null", "zero")),
+        ).start()
+        links = Links(seed=draw.randrange(1_000_000), clock=Clock(lambda: AUTUMN)).start()
+        write_project(folder, simulator, draw.choice((30, 60, 100)), links)
+        return cls(folder, simulator, links, draw.randrange(14, 24))
+
+    def stop(self) -> None:
+        """Close the sources."""
+        self.simulator.stop()
+        self.links.stop()
+
+    @property
+    def datasets(self) -> list[Shown]:
+        """What must be in the lake."""
+        found = [entity_shown(self.simulator, entity) for entity in ENTITIES]
+        return found + [table_shown(self.links, table) for table in TABLES]
+
+    def account(self, *, killed: bool) -> int:
+        """Book the requests of one life; how many there were."""
+        entries = [*self.simulator.requests, *self.links.requests]
+        self.simulator.requests.clear()
+        self.links.requests.clear()
+        self.calls.add(entries, self.walks(), killed)
+        return len(entries)
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """From the tracking database, which may not be there yet."""
+        database = self.folder / "postroad.db"
+        if not database.exists():
+            return []
+        with closing(sqlite3.connect(database, timeout=30)) as db:
+            try:
+                return db.execute(query).fetchall()
+            except sqlite3.OperationalError as error:
+                if "no such table" in str(error):
+                    return []
+                raise
+
+    def holds(self, pid: int) -> bool:
+        """Whether a process held a claim when it died."""
+        held = self.ask("select holder from runs where status = 'running' and holder is not null")
+        return any(json.loads(holder)["pid"] == pid for (holder,) in held)
+
+    def walks(self) -> Mapping[str, int]:
+        """The newest walk of each feed."""
+        found = self.ask("select connection, feed, max(id) from walks where kind = 'walk' group by connection, feed")
+        return {f"{connection}.{feed}": number for connection, feed, number in found}
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is open or due."""
+        due = self.ask("select entity from entities where due_reason is not null")
+        walking = self.ask("select id from walks where kind = 'walk' and status = 'open'")
+        return self.loaded == {shown.name for shown in self.datasets} and not due and not walking
+
+    @property
+    def loaded(self) -> set[str]:
+        """The datasets of which a first load was closed."""
+        found = self.ask("select distinct connection, entity from walks where status = 'closed'")
+        return {f"{connection}.{entity}" for connection, entity in found}
+
+
+def write_project(
+    folder: Path, simulator: XledgerSimulator, page: int, links: ExcelLinkSimulator | None = None
+) -> None:
+    """A project that reads a company in pages of so many rows: timesheets alone, or all that there is and the links."""
+    flows, secrets = folder / "flows", [f"XLEDGER_TOKEN={simulator.token}"]
+    flows.mkdir(parents=True)
+    project = PROJECT.format(url=simulator.url, page=page)
+    entities = ["timesheets"] if links is None else list(ENTITIES)
+    (flows / "company.yaml").write_text(json.dumps({"sync": [{"from": "xledger", "entities": entities}]}))
+    if links is not None:
+        tables = {table: _kept_secret(table_settings(links, table), table.upper(), secrets) for table in TABLES}
+        linked = {"connector": "excel_link", "time_zone": "Europe/Stockholm", "burst": 1_000_000, "tables": tables}
+        project += f"  links: {json.dumps(linked)}\n"
+        (flows / "links.yaml").write_text(json.dumps({"sync": [{"from": "links", "entities": list(TABLES)}]}))
+    (folder / "postroad.yaml").write_text(project)
+    (folder / ".env").write_text("\n".join([*secrets, ""]))
+
+
+def _kept_secret(settings: dict[str, Any], name: str, secrets: list[str]) -> dict[str, Any]:
+    """The settings with their links named only; those themselves go to `secrets`."""
+
+    def kept(name: str, link: str) -> str:
+        secrets.append(f"{name}='{link}'")
+        return f"secret://{name}"
+
+    if "link" in settings:
+        return {**settings, "link": kept(f"{name}_LINK", settings["link"])}
+    return {**settings, "links": {each: kept(f"{name}_{each.upper()}_LINK", link)
+                                  for each, link in settings["links"].items()}}  # fmt: skip
