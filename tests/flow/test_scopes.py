@@ -153,6 +153,16 @@ def test_sequence_12_a_key_that_leaves_one_link_stays_in_the_other(world: ToyWor
     assert world.history("toy.shelves")[3:] == [("delete", 1)]
 
 
+def test_a_run_looks_again_after_it_closed_what_a_killed_one_fetched(world: ToyWorld) -> None:
+    """The link changed between the two: one run closes both versions, the older first."""
+    world.toy.shelves["north"] = {1: "a", 2: "killed"}
+    world.sync(Trap(Point.PAYLOAD_ROW), select="toy.shelves")
+    world.toy.shelves["north"] = {1: "later"}
+    assert world.sync(select="toy.shelves").exit_code == 0
+    assert_equal(world)
+    assert world.history("toy.shelves")[3:] == [("upsert", 2), ("upsert", 1), ("delete", 2)]
+
+
 def test_an_empty_link_is_parked_and_the_others_go_on(world: ToyWorld) -> None:
     """A link that suddenly has no rows asks a person."""
     world.toy.shelves["north"] = {}

@@ -175,16 +175,22 @@ class Runner:
         def work(claim: Claim) -> None:
             reconcile(self.bench, [feed])
             widen(self.bench, feed.entities[0].name, claim.run)
-            for _ in range(TRIES if current is None else 0):
-                if self._walk(claim, feed, reason):
-                    break
-            ready = may_close(self.bench, feed)
-            if ready is not None:
-                finish(self.bench, claim, ready)
-            else:  # a close that was killed may have left the table behind
-                publish(self.bench, feed.entities[0].name, claim.run)
+            if current is not None:
+                finish(self.bench, claim, current)
+            if current is None or feed.revalidates:  # what a killed run fetched may be old by now
+                self._look(claim, feed, reason if current is None else AGAIN)
 
         self._under_claim(feed, work)
+
+    def _look(self, claim: Claim, feed: Feed, reason: str | None) -> None:
+        for _ in range(TRIES):
+            if self._walk(claim, feed, reason):
+                break
+        ready = may_close(self.bench, feed)
+        if ready is not None:
+            finish(self.bench, claim, ready)
+        else:  # a close that was killed may have left the table behind
+            publish(self.bench, feed.entities[0].name, claim.run)
 
     def _poll(self, claim: Claim, feed: Feed) -> None:
         self._failed = poll(self.bench, claim, feed, self.options.limit)
