@@ -97,7 +97,7 @@ class Episode:
         ).start()
         links = Links(seed=draw.randrange(1_000_000), clock=Clock(lambda: AUTUMN)).start()
         write_project(folder, simulator, draw.choice((30, 60, 100)), links)
-        return cls(folder, simulator, links, draw.randrange(14, 24))
+        return cls(folder, simulator, links, draw.randrange(20, 32))
 
     def stop(self) -> None:
         """Close the sources."""
