@@ -157,6 +157,23 @@ def test_one_dead_link_of_five_is_named(company: Company) -> None:
     assert "make a new export link" in found.failed["links.part_time_employees.coast"]
 
 
+def test_no_link_is_written_down_anywhere(company: Company, capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither lake nor books nor anything that is said holds a link or its token, errors included."""
+    company.server.fault("html", count=None, table="employee_groups")
+    company.server.fault("expired", count=None, table="cost_categories")
+    company.sync()
+    company.server.change("employment_types")
+    company.sync()
+    shown = company.do(lambda app: f"{app.datasets.status()} {app.runs.list()} {app.datasets.state()}")
+    tokens = [url.partition("t=")[2] for url in company.server.links().values()]
+    for token in tokens:
+        assert token not in shown + "".join(capfd.readouterr())
+    for path in company.folder.rglob("*"):
+        if path.is_file() and path.name != ".env":
+            body = path.read_bytes()
+            assert not [token for token in tokens if token.encode() in body], path
+
+
 KEYS: list[tuple[str, list[Any]]] = [
     ("date", ["1999-12-31", "2026-03-01", "2026-03-02"]),
     ("datetime", ["2026-03-01T10:00:00", "2026-03-01T10:00:00.250", "2026-03-02T00:00:00"]),

@@ -53,6 +53,16 @@ def test_commands_exist_with_their_options(page: Path) -> None:
     assert not wrong
 
 
+def test_each_weakness_of_the_earlier_app_has_its_line_and_its_test() -> None:
+    """The numbers of the fact sheet, 3.3: 1 to 30, none missing, none twice on the page."""
+    page = (ROOT / "docs" / "connectors" / "xledger.md").read_text().partition("## Weaknesses")[2]
+    assert [int(number) for number in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)] == list(range(1, 31))
+    text = (ROOT / "tests" / "flow" / "test_weaknesses.py").read_text()
+    tested = [int(number) for number in re.findall(r"^def test_weakness_(\d\d)_", text, re.MULTILINE)]
+    assert sorted(set(tested)) == list(range(1, 31))
+    assert tested == sorted(tested), "they stand in their order"
+
+
 def understood(command: Any, line: str) -> bool:
     words = iter(arguments(line))
     while hasattr(command, "commands"):
