@@ -83,7 +83,7 @@ def test_a_connector_of_another_distribution_syncs_by_its_entry_point_alone(
 
 
 def test_a_folder_in_the_tree_is_all_that_is_added(tmp_path: Path) -> None:
-    """In a copy of the tree without our own connectors the new one is found by its folder's name, and the rules of the house hold."""
+    """In a copy of the tree without ours it is found by its folder's name, and the rules of the house hold."""
     others = [path.name for path in (SRC / "connectors").iterdir() if path.is_dir()]  # for the sake of time
     shutil.copytree(SRC, tmp_path / "src" / "postroad", ignore=shutil.ignore_patterns("__pycache__", *others))
     copied(tmp_path / "src" / "postroad" / "connectors" / NEW, f"postroad.connectors.{NEW}")
