@@ -99,6 +99,26 @@ def test_what_has_no_window_says_so(office: Office) -> None:
         office.run(select="xledger.transactions", since="2026-09-01")
 
 
+def test_an_added_entity_without_changes_has_a_window_too(office: Office) -> None:
+    """Between its refreshes a part is read anew, and rows that left it are asked for by key."""
+    columns = {"dbId": "int", "dateFrom": "date", "rate": "number"}
+    office.settings["entities"] = {"exchangeRates": {"columns": columns, "every": "7d", "window": "dateFrom"}}
+    office.entities = ["exchangeRates"]
+    assert office.run().exit_code == 0
+    days = {key: row["dateFrom"] for key, row in office.rows("exchangeRates").items()}
+    newest = max(days.values())
+    changed = next(key for key, day in days.items() if day == newest)
+    unread = next(key for key, day in days.items() if day < newest)
+    unseen(office, changed, "exchangeRates", rate=9.5)
+    unseen(office, unread, "exchangeRates", rate=8.5)
+    history = len(office.history("exchangeRates"))
+    assert office.run(since=newest.isoformat()).exit_code == 0
+    assert office.history("exchangeRates")[history:] == [("upsert", changed)]
+    office.wait(hours=24 * 8)
+    assert office.run().exit_code == 0
+    office.assert_equal("exchangeRates")
+
+
 def test_a_walk_of_a_part_that_dies_half_way_goes_on(office: Office) -> None:
     """Its day stays that with which it began, whatever the calendar says by then."""
     office.settings["page_size"] = 15
