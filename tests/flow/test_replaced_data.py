@@ -161,3 +161,22 @@ def test_another_company_under_the_same_token_is_recognised_at_once(office: Offi
     assert office.run().exit_code == 0
     assert any("another tenant" in said for said in office.said)
     assert_all_is_new(office)
+
+
+def test_a_guard_pauses_before_the_old_data_goes(office: Office) -> None:
+    """With a bound on deletes the old rows stay, whole, and changes of the new data wait; a person decides."""
+    office.flow = {"max_deletes": "10%"}
+    before = strip(office.rows("timesheets"))
+    office.sim.swap_tenant(seed=OTHER, timesheets=45)
+    for code in (3, 0):
+        office.sim.mutate(4)
+        office.wait(hours=1)
+        assert office.run().exit_code == code, "it asks once, and waits"
+        assert strip(office.rows("timesheets")) == before
+    assert "it would delete" in office.status("timesheets").parked
+    with office.open() as app:
+        for name in office.entities:
+            if app.datasets.status(f"xledger.{name}")[0].parked:
+                app.rejections.retry(f"xledger.{name}", "guard")
+    assert office.run().exit_code == 0
+    assert_all_is_new(office)

@@ -48,7 +48,8 @@ class Source(Protocol):
         """Yield what follows `want.cursor`, oldest first, and return at the head.
 
         `next()` is called only after the previous payload and its cursor are durable; called again with the last
-        durable cursor after any crash. No threads, sleeps or retries in here: the SDK's client does those.
+        durable cursor after any crash. No sleeps or retries in here: the SDK's client does those. No threads either,
+        but several feeds of one source may be fetched at a time, each in a thread of its own.
         Raises CursorExpiredError, EntitiesFailedError (after everything good was yielded), ThrottledError, AuthError,
         TransientError, RemoteError.
         """
