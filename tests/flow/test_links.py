@@ -47,6 +47,11 @@ class Company:
         done: Report = self.do(lambda app: app.runs.start(select))
         return done
 
+    def sync_fully(self, select: str) -> Report:
+        """One `postroad run --full-refresh`."""
+        done: Report = self.do(lambda app: app.runs.start(select, full_refresh=True))
+        return done
+
     def status(self, name: str) -> DatasetStatus:
         """One line of `postroad status`."""
         (found,) = self.do(lambda app: app.datasets.status(f"links.{name}"))
@@ -122,6 +127,26 @@ def test_a_new_month_is_asked_for_and_the_oldest_is_left_as_it_is(company: Compa
     assert after[:3] == before
     assert after[3][0] == "2026-04"
     assert after[3][1] > 0
+
+
+def test_a_link_is_looked_at_no_more_often_than_it_says_unless_that_failed(company: Company) -> None:
+    settings = company.folder / "postroad.yaml"
+    settings.write_text(settings.read_text().replace("key: [Owner, Code]", "key: [Owner, Code]\n        every: 12h", 1))
+    company.now += 3600
+    company.sync("links.employee_groups")
+    assert company.asked() == []
+    company.now += 12 * 3600
+    company.server.fault("status", count=None, table="employee_groups", status=404)
+    for _ in range(2):
+        assert company.sync("links.employee_groups").exit_code == 1
+        assert [each["status"] for each in company.asked()] == [404]
+    company.server.clear_faults()
+    company.sync("links.employee_groups")
+    assert [each["status"] for each in company.asked()] == [304]
+    company.sync("links.employee_groups")
+    assert company.asked() == []
+    company.sync_fully("links.employee_groups")
+    assert [each["status"] for each in company.asked()] == [200], "whoever asks is answered"
 
 
 def test_status_tells_since_when_a_link_fails_and_why_until_it_is_good_again(company: Company) -> None:

@@ -60,10 +60,16 @@ def _due(bench: Bench, feed: Feed, entity: str) -> str | None:
 def _again(bench: Bench, feed: Feed, entity: str) -> str | None:
     """Without a feed of changes, looking again is the only way to see them."""
     if feed.revalidates:
-        return AGAIN
+        return AGAIN if feed.every is None or _long_ago(bench, feed, feed.every) else None
     last = bench.tracking.walks.closed(bench.connection, entity, feed.scope.name)
     over = last is None or feed.every is None or bench.now() >= last["begun_at"] / 1e6 + feed.every
     return "no feed of changes: refreshed and compared" if over else None
+
+
+def _long_ago(bench: Bench, feed: Feed, every: float) -> bool:
+    """Whether the last good look, which leaves no walk where nothing changed, is so many seconds ago."""
+    looked = bench.tracking.runs.looked(bench.connection, [feed.name]).get(feed.name)
+    return looked is None or bench.now() >= looked.timestamp() + every
 
 
 def _reload(bench: Bench, feed: Feed, entity: str, since: str | None) -> str | None:
