@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from postroad.connectors.xledger.entities import EIGHT
 from tests.flow.office import Office
 
 GONE = ["Timesheet.workingHours", "Project.yourReference", "TimesheetDelta.mutatedAt"]
@@ -109,3 +110,30 @@ def test_a_vanished_key_or_query_fails_its_entity_alone(office: Office) -> None:
     assert office.run().exit_code == 0
     for name in office.entities:
         office.assert_equal(name)
+
+
+def test_a_reference_that_vanishes_is_found_in_every_entity(office: Office) -> None:
+    """A whole object of one entity, and a field of a type that many share: one look at the schema tells all."""
+    office.entities = [each.name for each in EIGHT]
+    assert office.run().exit_code == 0
+    before = office.rows("timesheets")
+    office.sim.switch(vanished_fields=["Timesheet.project", "ObjectValue.code"])
+    changed = office.sim.mutate(2)
+    for name in office.entities[1:]:
+        office.sim.mutate(1, entity=name)
+    calls = len(office.sim.requests)
+    assert office.run().exit_code == 0
+    assert len(office.sim.requests) == calls + 3
+    absent = {name: office.status(name).absent for name in office.entities}
+    assert [column for column in absent["timesheets"] if column.startswith("project")] == [
+        "project_code",
+        "project_dbId",
+        "project_description",
+    ]
+    assert all("glObject1_code" in str(absent[name]) for name in ("projects", "employees", "transactions"))
+    assert absent["customers"] == []
+    held = office.rows("timesheets")
+    assert [held[key]["project_code"] for key in changed] == [before[key]["project_code"] for key in changed]
+    for name in office.entities:
+        fields = [each.name for each in office.declaration(name).fields if each.column in absent[name]]
+        office.assert_equal(name, except_for=fields)

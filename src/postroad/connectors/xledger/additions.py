@@ -87,7 +87,7 @@ class EntitySettings(BaseModel):
     )
     changed_at: FieldPath | None = Field(default=None, description="The column that says when a row changed last.")
     window: FieldPath | None = Field(
-        default=None, description="The column, a day or time, by which a part is reloaded."
+        default=None, description="The column, a day or time, from which on rows can be read anew."
     )
     object_status: bool = Field(default=True, description="Whether the query takes objectStatus.")
 
