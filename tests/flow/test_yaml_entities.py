@@ -102,6 +102,10 @@ def test_added_columns_are_filled_by_a_full_refresh(office: Office) -> None:
         ({"entities": {"groups": {**GROUPS, "deltas": "group_deltas"}}}, "has no effect beside deltas"),
         ({"entities": {"groups": {**GROUPS, "every": "daily"}}}, "must be a time such as 30m, 12h or 7d"),
         ({"entities": {"groups": {**GROUPS, "window": "code"}}}, "must be one of the columns, a date or a local_time"),
+        (
+            {"entities": {"a": {"columns": {"dbId": "int", "period.toDate": "date"}, "window": "period.toDate"}}},
+            "must be a field of the record itself",
+        ),
     ],
 )
 def test_mistakes_are_told_before_anything_is_asked(office: Office, settings: dict[str, object], sentence: str) -> None:

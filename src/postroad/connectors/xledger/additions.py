@@ -104,6 +104,11 @@ class EntitySettings(BaseModel):
             yield ("changed_at",), "must be one of the columns, a local_time"
         if self.window is not None and self.columns.get(self.window) not in WINDOW_KINDS:
             yield ("window",), "must be one of the columns, a date or a local_time"
+        if self.window is not None and "." in self.window:
+            yield (
+                ("window",),
+                "must be a field of the record itself: Xledger is not known to filter by one of a reference",
+            )
         if self.deltas is not None and "every" in self.model_fields_set:
             yield ("every",), "has no effect beside deltas, which tell every change; remove one of the two"
 
