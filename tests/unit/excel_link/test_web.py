@@ -57,7 +57,7 @@ def test_a_redirect_to_another_host_is_followed_where_it_is_allowed() -> None:
 def test_a_redirect_never_leaves_https(target: str, hosts: list[str]) -> None:
     remote = remote_of({START: target})
     with pytest.raises((RemoteError, ConfigError)) as raised:
-        fetched(remote.source(redirect_hosts=hosts))
+        fetched(remote.source(redirect_hosts=hosts, allow_http=True))
     assert len(remote.asked) == 1
     assert TOKEN not in str(raised.value)
 

@@ -155,6 +155,10 @@ class Web:
             port_changed = old.port != new.port and (old.scheme, new.scheme) != ("http", "https")
         except ValueError:
             raise RemoteError("the server redirects to something that is no address: check the link") from None
+        if (old.scheme, new.scheme) == ("https", "http") and not is_local(new.hostname or ""):
+            raise RemoteError(
+                "the server redirects from https to http, where everybody could read the link: it is refused"
+            )
         if new.hostname in self._settings.redirect_hosts:
             return target
         if new.hostname != old.hostname or port_changed:
@@ -162,10 +166,6 @@ class Web:
             raise RemoteError(
                 f"the server redirects to another host, {host}: if it may know the link, add it to redirect_hosts; "
                 "a sign-in page means that the link has expired"
-            )
-        if (old.scheme, new.scheme) == ("https", "http") and not is_local(new.hostname or ""):
-            raise RemoteError(
-                "the server redirects from https to http, where everybody could read the link: it is refused"
             )
         return target
 

@@ -28,8 +28,8 @@ class ExcelLinkSource:
         self._tables = Tables(settings)
         self._sizes = Sizes.of(settings)
         self._web = Web(settings, tools, transport)
-        # What `fetch` had to read to know that the file is good, so that `parse` need not read it again.
-        self._ready: tuple[bytes, Grid] | None = None
+        # By feed what `fetch` had to read to know that the file is good, so that `parse` need not read it again.
+        self._ready: dict[str, tuple[bytes, Grid]] = {}
 
     def discover(self) -> Iterator[Feed]:
         """One walk for each link in each period that there is today."""
@@ -52,7 +52,7 @@ class ExcelLinkSource:
         if known is not None and known["digest"] == digest:
             return
         grid, _ = usable(received.body, kind, member.table, self._sizes)
-        self._ready = received.body, grid
+        self._ready[feed.name] = received.body, grid
         yield Payload(
             body=received.body,
             cursor={
@@ -75,12 +75,12 @@ class ExcelLinkSource:
         """The rows of a landed file, in batches; see `Source.parse`."""
         for name in payload.entities:
             table = self._tables[name]
-            yield from rows_of(self._grid(payload, table), table, payload.meta["values"])
+            yield from rows_of(self._grid(feed, payload, table), table, payload.meta["values"])
 
-    def _grid(self, payload: Payload, table: Table) -> Grid:
-        ready, self._ready = self._ready, None
-        if ready is not None and ready[0] is payload.body:
-            return ready[1]
+    def _grid(self, feed: Feed, payload: Payload, table: Table) -> Grid:
+        body, grid = self._ready.pop(feed.name, (None, None))
+        if grid is not None and body is payload.body:
+            return grid
         return read(payload.body or b"", payload.meta["format"], table, self._sizes, whole=False)
 
     def check(self) -> Iterator[Check]:
