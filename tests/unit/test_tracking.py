@@ -16,6 +16,7 @@ from postroad.store.schema import runs as runs_table
 from postroad.telemetry import Point
 from postroad.tracking import Tracking
 from postroad.tracking.holder import proven_dead, this_process
+from postroad.tracking.runs import Failure
 
 MINUTE = 60.0
 
@@ -70,6 +71,35 @@ def test_an_expired_claim_is_lost_and_named_its_successor(tracking: Tracking, cl
     assert by_id[zombie.run]["status"] == "lost"
     assert by_id[zombie.run]["successor"] == heir.run
     assert by_id[heir.run]["status"] == "succeeded"
+
+
+def test_failures_are_told_from_the_first_since_a_good_run(tracking: Tracking, clock: Clock) -> None:
+    """Of each feed by itself; cancelled runs count for nothing; with a good run it is over."""
+
+    def ended(feed: str, status: str, reason: str | None = None) -> datetime:
+        clock.now += MINUTE
+        claim = tracking.runs.claim("erp", feed, {})
+        tracking.runs.end(claim, status, {}, reason)
+        return datetime.fromtimestamp(clock.now, UTC)
+
+    feeds = ["north", "south", "east"]
+    assert tracking.runs.failures("erp", feeds) == {}
+    good = ended("north", "partly_succeeded", "2 rejected")
+    first = ended("north", "failed", "a web page")
+    ended("south", "succeeded")
+    ended("north", "cancelled", "a person")
+    ended("north", "failed", "expired")
+    never = ended("east", "failed", "no such file")
+    assert tracking.runs.failures("erp", feeds) == {
+        "north": Failure(first, "expired"),
+        "east": Failure(never, "no such file"),
+    }
+    assert tracking.runs.failures("erp", ["south"]) == {}
+    assert tracking.runs.failures("other", feeds) == {}
+    assert tracking.runs.looked("erp", ["north", "east"]) == {"north": good}
+    again = ended("north", "succeeded")
+    assert list(tracking.runs.failures("erp", feeds)) == ["east"]
+    assert tracking.runs.looked("erp", feeds)["north"] == again
 
 
 def test_a_renewed_claim_outlives_its_lease(tracking: Tracking, clock: Clock) -> None:
