@@ -104,9 +104,9 @@ def _doing(status: str, wait_until: int | None, reason: str | None) -> str:
 
 
 def _failed(tracking: Tracking, connection: str, feeds: Sequence[Feed], *, pending: bool) -> dict[str, str]:
-    """Beside a feed of changes a walk's failure matters only while the walk is open or due: nobody need try again."""
-    changes = any(feed.kind == "changes" for feed in feeds)
-    names = [feed.name for feed in feeds if feed.kind == "changes" or pending or not changes]
+    """What need not be tried again tells nothing: a walk beside a feed of changes, or of a part, unless one is pending."""
+    polled = any(feed.kind == "changes" for feed in feeds)
+    names = [feed.name for feed in feeds if feed.kind == "changes" or pending or not (polled or feed.scope.moves)]
     return {
         f"{connection}.{name}": f"failed since {failure.since:%Y-%m-%d %H:%M:%S} UTC: {failure.reason}"
         for name, failure in tracking.runs.failures(connection, names).items()
@@ -117,8 +117,9 @@ def _looked(tracking: Tracking, connection: str, feeds: Sequence[Feed]) -> datet
     """When all feeds of an entity without changes had been looked at; None while one never was."""
     if any(feed.kind == "changes" for feed in feeds):
         return None
-    found = tracking.runs.looked(connection, [feed.name for feed in feeds])
-    return min(found.values()) if len(found) == len(feeds) else None
+    names = [feed.name for feed in feeds if not feed.scope.moves]
+    found = tracking.runs.looked(connection, names)
+    return min(found.values()) if len(found) == len(names) else None
 
 
 def _just_in(tracking: Tracking, dataset: Dataset, feed: Feed) -> int:

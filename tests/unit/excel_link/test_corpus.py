@@ -180,6 +180,7 @@ def test_the_command_line_tells_of_each_and_the_lake_keeps_what_it_had(
         shown = shell.json("rejected", "show", str(found[0]["id"]))
         assert shown["sentence"].startswith(refusals[0][3])
         assert shown["raw"]
+    assert "links.file_0: failed since 20" in shell("status")
     for at in range(len(files)):
         assert states[f"links.file_{at}"]["state"] == "failed"
         assert states[f"links.file_{at}"]["rows"] > 0
