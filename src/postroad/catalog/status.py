@@ -104,7 +104,7 @@ def _doing(status: str, wait_until: int | None, reason: str | None) -> str:
 
 
 def _failed(tracking: Tracking, connection: str, feeds: Sequence[Feed], *, pending: bool) -> dict[str, str]:
-    """What need not be tried again tells nothing: a walk beside a feed of changes, or of a part, unless one is pending."""
+    """A walk beside a feed of changes, or of a part, does not count unless one is pending: no run tries it again."""
     polled = any(feed.kind == "changes" for feed in feeds)
     names = [feed.name for feed in feeds if feed.kind == "changes" or pending or not (polled or feed.scope.moves)]
     return {
