@@ -62,7 +62,7 @@ def test_finding_out_costs_calls_once(office: Office) -> None:
         calls = len(office.sim.requests)
         office.run()
         costs.append(len(office.sim.requests) - calls)
-    assert costs == [1, 1, 1, 1, 3, 1, 1]
+    assert costs == [1, 1, 1, 1, 2, 1, 1]
 
 
 def test_a_field_that_comes_back_is_filled(office: Office) -> None:
@@ -80,6 +80,29 @@ def test_a_field_that_comes_back_is_filled(office: Office) -> None:
     for name in office.entities:
         office.assert_equal(name)
     assert office.status("timesheets").absent == []
+
+
+@pytest.mark.parametrize("hours", [25, 100])
+def test_a_field_that_comes_back_to_a_quiet_entity(office: Office, hours: int) -> None:
+    """Nothing changes any more, and yet what was not sent is filled."""
+    office.sim.switch(vanished_fields=GONE)
+    for name in office.entities:
+        office.sim.mutate(3, entity=name)
+        office.sim.add(2, entity=name)
+    office.run()
+    office.sim.switch(vanished_fields=[])
+    for _ in range(25, hours, 25):
+        office.wait(hours=25)
+        office.run()
+    office.wait(hours=25)
+    assert office.run().exit_code == 0
+    for name in office.entities:
+        office.assert_equal(name)
+        assert office.status(name).state == "in step"
+    calls = len(office.sim.requests)
+    office.wait(hours=1)
+    office.run()
+    assert len(office.sim.requests) == calls + 1
 
 
 def test_a_field_that_vanishes_during_a_walk(office: Office) -> None:

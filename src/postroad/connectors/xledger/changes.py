@@ -65,6 +65,7 @@ class Poll:
         self._from: dict[str, str | None] = {}  # to be read from before their position
         self._held: list[str] = []
         self._evidence = Evidence()
+        self._known_again: dict[str, str] = {}
         self._failed: dict[str, Exception] = {}
 
     def payloads(self) -> Iterator[Payload]:
@@ -98,8 +99,9 @@ class Poll:
                 list(self._declarations),
                 foreign=True,
             )
-        if doubts:
-            raise CursorExpiredError(reasons, list(doubts))
+        if expired := {**doubts, **self._known_again}:
+            told = "; ".join(f"{name}: {reason}" for name, reason in expired.items())
+            raise CursorExpiredError(told, list(expired))
         if self._failed:
             raise EntitiesFailedError(self._failed)
 
@@ -224,6 +226,10 @@ class Poll:
             step.positions[name] = taken(newest, reply.date, self._scope, reply.token, self._session.zone)
             return
         self._evidence.compare(name, position, newest)
+        if back := self._session.lacks.known_again(self._declarations[name], self._stored[name]):
+            # Nothing of it is adopted, so a kill learns it again: a full refresh has to fill what was not sent.
+            self._known_again[name] = f"Xledger knows {', '.join(back)} again"
+            return
         if position.is_stale(reply.date):
             self._evidence.doubts[name] = (
                 f"last read {position.polled_at:%Y-%m-%d %H:%M} UTC, and Xledger forgets after 3 days"

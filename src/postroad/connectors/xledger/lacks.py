@@ -1,7 +1,8 @@
 """Fields that the server no longer knows: left out of the document, which is asked again (sequence 16).
 
 An error names a field, not where in which entity it was asked for; so the schema is asked once, and says it for all
-entities together. What is lacking is kept in the cursors and tried again after a day, so that no run pays for it.
+entities together. What is lacking is kept in the cursors, and the schema asked again after a day, so that no run pays
+for it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Lacks:
         self._api = api
         self._clock = clock
         self._known: dict[str, Lack] = {}
+        self._doubtful: set[str] = set()  # what was lacking of them was learned too long ago
+        self._looked_up: set[str] = set()  # again, in the schema
 
     def of(self, name: str) -> Lack:
         """What is lacking of an entity."""
@@ -39,6 +42,13 @@ class Lacks:
     def applied(self, declaration: Declaration) -> Declaration:
         """A declaration without what is lacking."""
         return self.of(declaration.name).applied(declaration)
+
+    def known_again(self, declaration: Declaration, cursor: Mapping[str, Any]) -> list[str]:
+        """The fields that a cursor remembers as lacking, and that the schema has by now."""
+        if declaration.name not in self._looked_up or "lacks" not in cursor:
+            return []
+        known = {each.name for each in declaration.fields} - {*self.of(declaration.name).fields}
+        return [name for name in Lack.read(cursor["lacks"]).fields if name in known]
 
     def recall(self, declaration: Declaration, cursor: Mapping[str, Any] | None) -> None:
         """Take over what a cursor remembers, unless it is time to look whether it is there again."""
@@ -52,6 +62,8 @@ class Lacks:
         trusted = DAY if lack.fields or lack.extras or lack.whole else MONTH
         if 0 <= self._clock() - lack.since < trusted:
             self._known[declaration.name] = lack
+        else:
+            self._doubtful.add(declaration.name)
 
     def kept(self, name: str) -> dict[str, Any]:
         """The part of a cursor that remembers it."""
@@ -65,6 +77,7 @@ class Lacks:
 
         Raises what `Api.ask` does, and a LostError that names the entities of which too little is left.
         """
+        self._look_again(declarations)
         while True:
             gone = [each.name for each in declarations if self.of(each.name).whole]
             if gone:
@@ -74,6 +87,20 @@ class Lacks:
             except UnknownFieldError as error:
                 if not self._learned(declarations, error):
                     raise
+
+    def _look_again(self, declarations: Sequence[Declaration]) -> None:
+        """Ask the schema what is still lacking, once for all; where it is not told, the documents will show it."""
+        doubtful = [each for each in declarations if each.name in self._doubtful]
+        if not doubtful:
+            return
+        self._doubtful -= {each.name for each in doubtful}
+        try:
+            schema = self._api.schema()
+        except (UnusableError, QueryTimeoutError):
+            return
+        self._looked_up |= {each.name for each in doubtful}
+        found = {each.name: schema.lack(each) for each in doubtful}
+        self._known |= {name: replace(lack, since=self._clock()) for name, lack in found.items() if lack}
 
     def _learned(self, declarations: Sequence[Declaration], error: UnknownFieldError) -> bool:
         """Whether something is left out now that was asked for."""
