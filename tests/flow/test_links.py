@@ -183,6 +183,21 @@ def test_status_tells_since_when_a_link_fails_and_why_until_it_is_good_again(com
     assert good.last_poll > looked
 
 
+def test_a_renamed_caption_is_followed_in_the_settings_and_no_row_changes(company: Company) -> None:
+    company.begin("employee_groups")
+    company.server.rename_column("employee_groups", "Code", "Kode")
+    assert company.sync().exit_code == 1
+    assert "did you mean 'Kode'?" in next(iter(company.status("employee_groups").failed.values()))
+    settings = company.folder / "postroad.yaml"
+    text = settings.read_text().replace("key: [Owner, Code]", "key: [Owner, Kode]", 1)
+    settings.write_text(text.replace("Code: int", "Kode: {type: int, as: Code}", 1))
+    report = company.sync()
+    assert report.exit_code == 0
+    counts = report.counts["links.employee_groups"]
+    assert (counts.read, counts.new, counts.changed, counts.deleted) == (30, 0, 0, 0)
+    assert company.status("employee_groups").state == "in step"
+
+
 def test_one_dead_link_of_five_is_named(company: Company) -> None:
     company.begin("part_time_employees")
     company.server.fault("expired", count=None, table="part_time_employees.coast")
