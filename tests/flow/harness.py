@@ -133,7 +133,9 @@ class World:
         syncs = [Sync("xledger", self.entities, self._max_deletes)]
         if self.linked:
             tables = {name: table_settings(self.links, name, links) for name, links in self.linked.items()}
-            linked = ExcelLinkSettings(**_with_secrets(tables), time_zone="Europe/Stockholm", burst=100_000)
+            linked = ExcelLinkSettings(
+                **_with_secrets(tables), time_zone="Europe/Stockholm", burst=100_000, most_unpacked_megabytes=8
+            )
             connections["links"] = Connection("links", "excel_link", linked)
             syncs.append(Sync("links", tuple(tables), self._max_deletes))
         return Project(

@@ -61,7 +61,9 @@ class Scene:
             undo()
         if self.memory.vanished:
             self.world.sim.switch(vanished_fields=())
-            self.world.wait(hours=25)  # what was lacking is looked for again after a day
+            self.world.wait(hours=25)  # what was lacking is looked for again after a day, if there is any change
+            for entity in self.world.entities:
+                self.world.sim.add(1, entity=entity)
         return self.memory.silent
 
 

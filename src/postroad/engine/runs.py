@@ -213,14 +213,27 @@ class Runner:
         return is_open is not None and may_close(self.bench, feed) is None
 
     def _wanted(self, feed: Feed) -> str | None:
-        return wanted(self.bench, feed, full_refresh=self.options.full_refresh, since=self.options.since)
+        asked = self._asked(feed)
+        return wanted(self.bench, feed, full_refresh=asked.full_refresh, since=asked.since)
+
+    def _asked(self, feed: Feed) -> Options:
+        """What was asked of a feed: now, or when its run began that waited since and may not have begun its walk."""
+        active = self.bench.tracking.runs.active(self.bench.connection, feed.name)
+        if active is None or active["status"] == "lost":
+            return self.options
+        before = active["options"]
+        return replace(
+            self.options,
+            full_refresh=self.options.full_refresh or bool(before.get("full_refresh")),
+            since=self.options.since or before.get("since"),
+        )
 
     def _walk(self, claim: Claim, feed: Feed, reason: str | None) -> bool:
         """Walk a feed; False if its cursor was foreign: its position is forgotten, and it has to begin again."""
         if reason != AGAIN:
             self.bench.reporter.say(f"{self.bench.connection}.{feed.name}: full refresh: {reason}")
-        anew = reason != AGAIN
-        done = walk(self.bench, claim, feed, self.options.limit, anew=anew, since=self.options.since)
+        since = self._asked(feed).since
+        done = walk(self.bench, claim, feed, self.options.limit, anew=reason != AGAIN, since=since)
         self._foreign = self._foreign or not done
         return done
 
