@@ -83,6 +83,22 @@ def test_one_failing_feed_stops_no_other(project: Project, company: XledgerSimul
     assert in_step(project, company) == list(ENTITIES)
 
 
+def test_changes_that_fail_for_one_entity_show_in_its_status(project: Project, company: XledgerSimulator) -> None:
+    """The document is asked in parts; who fails alone is `failed` and not `in step`, until it is read again."""
+
+    def states() -> dict[str, str]:
+        with App(project) as app:
+            return {status.dataset.partition(".")[2]: status.state for status in app.datasets.status()}
+
+    assert ran(project).exit_code == 0
+    company.fault("field_error", count=None, root="project_deltas")
+    assert ran(project).exit_code == 3
+    assert states() == dict.fromkeys(ENTITIES, "in step") | {"projects": "failed"}
+    company.clear_faults()
+    assert ran(project).exit_code == 0
+    assert states() == dict.fromkeys(ENTITIES, "in step")
+
+
 @pytest.mark.parametrize("parallel", [1, 3])
 def test_one_broken_table_stops_no_other(
     project: Project, company: XledgerSimulator, tmp_path: Path, parallel: int

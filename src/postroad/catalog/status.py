@@ -57,7 +57,7 @@ def dataset_status(
     parked = tracking.walks.parked(connection, entity)
     counts = tracking.rejections.counts()
     active = _active(tracking, connection, mine)
-    failed = _failed(tracking, connection, mine, pending=due is not None or bool(open_walks))
+    failed = _failed(tracking, connection, mine, entity, pending=due is not None or bool(open_walks))
     return DatasetStatus(
         dataset=dataset.name,
         rows=dataset.rows(),
@@ -103,13 +103,20 @@ def _doing(status: str, wait_until: int | None, reason: str | None) -> str:
     return f"waiting until {moment(wait_until):%Y-%m-%d %H:%M:%S} UTC: {reason}"
 
 
-def _failed(tracking: Tracking, connection: str, feeds: Sequence[Feed], *, pending: bool) -> dict[str, str]:
+def _failed(
+    tracking: Tracking, connection: str, feeds: Sequence[Feed], entity: str, *, pending: bool
+) -> dict[str, str]:
     """A walk beside a feed of changes, or of a part, does not count unless one is pending: no run tries it again."""
     polled = any(feed.kind == "changes" for feed in feeds)
     names = [feed.name for feed in feeds if feed.kind == "changes" or pending or not (polled or feed.scope.moves)]
+    found = tracking.runs.failures(connection, names)
+    for feed in feeds:
+        alone = tracking.runs.errors(connection, feed.name).get(entity) if feed.kind == "changes" else None
+        if alone is not None:
+            found.setdefault(feed.name, alone)
     return {
         f"{connection}.{name}": f"failed since {failure.since:%Y-%m-%d %H:%M:%S} UTC: {failure.reason}"
-        for name, failure in tracking.runs.failures(connection, names).items()
+        for name, failure in found.items()
     }
 
 

@@ -279,7 +279,7 @@ class Runner:
 
     def _verdict(self, feed: Feed) -> tuple[str, str | None, bool]:
         """The status of a run that came to its end, its reason, and whether a person has to edit the project."""
-        failed = {**self._failed, **self._broken} if feed.kind == "changes" else {}
+        failed = self._failures(feed)
         if failed:
             causes = "; ".join(f"{entity}: {cause}" for entity, cause in failed.items())
             everything = len(failed) == len(feed.entities)
@@ -299,10 +299,19 @@ class Runner:
     def _note(self, run: str, feed: Feed, status: str, reason: str | None, until: datetime | None = None) -> None:
         self.outcomes.append(Outcome(run, self.bench.connection, feed.name, status, reason, until))
 
-    def _counts(self, feed: Feed) -> dict[str, dict[str, int]]:
-        """What this command did so far on the feed's entities."""
-        mine = {entity.name for entity in feed.entities}
-        return {entity: count.as_dict() for entity, count in [*self.bench.counts.items()] if entity in mine}
+    def _counts(self, feed: Feed) -> dict[str, dict[str, Any]]:
+        """What this command did so far on the feed's entities, and what failed of those that it carries together."""
+        failed = self._failures(feed)
+        return {
+            entity.name: {
+                **self.bench.count(entity.name).as_dict(),
+                **({"error": str(failed[entity.name])} if entity.name in failed else {}),
+            }
+            for entity in feed.entities
+        }
+
+    def _failures(self, feed: Feed) -> dict[str, Exception]:
+        return {**self._failed, **self._broken} if feed.kind == "changes" else {}
 
 
 def _failure(work: Callable[[], object]) -> Exception | None:

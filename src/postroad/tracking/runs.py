@@ -161,6 +161,18 @@ class Runs:
             found = db.execute(select(runs.c.feed, spans.c.since, runs.c.reason).join(spans, last)).all()
         return {row.feed: Failure(moment(row.since), str(row.reason)) for row in found}
 
+    def errors(self, connection: str, feed: str) -> dict[str, Failure]:
+        """What failed of single entities in the last run of a feed that came to its end."""
+        mine = (runs.c.connection == connection) & (runs.c.feed == feed) & runs.c.status.in_((*GOOD, "failed"))
+        with self._database.read() as db:
+            last = first(db.execute(select(runs).where(mine).order_by(runs.c.ended_at.desc()).limit(1)))
+        counts = {} if last is None else last["counts"]
+        return {
+            entity: Failure(moment(last["ended_at"]), count["error"])
+            for entity, count in counts.items()
+            if last is not None and "error" in count
+        }
+
     def _active(self, db: Connection, connection: str, feed: str) -> Row | None:
         return first(db.execute(select(runs).where(_active(connection, feed))))
 
