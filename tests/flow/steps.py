@@ -193,9 +193,9 @@ def _break(scene: Scene, which: int, kind: str, options: dict[str, Any], count: 
 # What we do
 
 
-def _sync(scene: Scene, trap: Trapped, full_refresh: bool, limit: int | None, which: int | None) -> None:
+def _sync(scene: Scene, trap: Trapped, full_refresh: bool, limit: int | None, which: int | None, parallel: int) -> None:
     select = None if which is None else scene.dataset(which)
-    scene.world.sync(trap and Trap(*trap), select=select, full_refresh=full_refresh, limit=limit)
+    scene.world.sync(trap and Trap(*trap), select=select, full_refresh=full_refresh, limit=limit, parallel=parallel)
 
 
 def _since(scene: Scene, trap: Trapped, which: int, day: str) -> None:
@@ -304,11 +304,12 @@ links = st.one_of(
 passings = st.builds(lambda hours: Step(f"pass {hours}", partial(_pass, hours=hours)),
                      st.sampled_from([0.5, 30, 59, 61, 80, 200]))  # fmt: skip
 syncs = st.builds(
-    lambda trap, full, limit, at: Step(
-        f"sync {trap} {full} {limit} {at}", partial(_sync, trap=trap, full_refresh=full, limit=limit, which=at)
+    lambda trap, full, limit, at, parallel: Step(
+        f"sync {trap} {full} {limit} {at} {parallel}",
+        partial(_sync, trap=trap, full_refresh=full, limit=limit, which=at, parallel=parallel),
     ),
     traps, st.sampled_from([False, False, True]), st.none() | st.none() | st.integers(1, 2),
-    st.none() | st.none() | which,
+    st.none() | st.none() | which, st.sampled_from([1, 3]),
 )  # fmt: skip
 deeds: st.SearchStrategy[Step] = st.one_of(
     syncs, syncs, syncs, syncs,
