@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -22,7 +22,6 @@ from postroad.project import load_project
 from tests.flow.expected import _instant
 
 START = 1_790_000_000.0  # 2026-09-21, a Monday
-Row = Mapping[str, Any]
 
 
 class Office(Silent, AbstractContextManager["Office"]):
