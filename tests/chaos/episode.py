@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
+import threading
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,12 +17,13 @@ from typing import Any
 from postroad.connectors.excel_link.simulator import ExcelLinkSimulator
 from postroad.connectors.xledger.entities import EIGHT
 from postroad.connectors.xledger.simulator import XledgerSimulator
-from postroad.sdk.simulator import Answer, Clock, Request
+from postroad.sdk.simulator import Answer, Clock, Request, Simulator
 from tests.chaos.calls import Calls
 from tests.flow.shown import TABLES, Shown, entity_shown, table_settings, table_shown
 
 ENTITIES = tuple(each.name for each in EIGHT)
 OTHERS = ENTITIES[1:]
+GUARD = threading.Lock()
 AUTUMN = datetime(2026, 10, 15, tzinfo=UTC).timestamp()  # the links show months up to then, whatever day it is here
 
 PROJECT = """\
@@ -32,7 +35,29 @@ connections:
 """
 
 
-class Company(XledgerSimulator):
+class Overheard(Simulator):
+    """Knows whether a request is still being answered: one of a dead process is logged when nobody waits any more."""
+
+    answering = 0
+
+    def _logged(self, request: Request) -> Answer:
+        with GUARD:
+            self.answering += 1
+        try:
+            return super()._logged(request)
+        finally:
+            with GUARD:
+                self.answering -= 1
+
+    def fall_silent(self) -> None:
+        """Return when nothing was being answered for a moment."""
+        quiet = 0
+        while quiet < 3:
+            time.sleep(0.01)
+            quiet = 0 if self.answering else quiet + 1
+
+
+class Company(Overheard, XledgerSimulator):
     """Notes of each request which walk it belongs to, for that of a part of an entity filters by its window; and
     whether it was answered with changes, not only with the newest that there are.
     """
@@ -56,7 +81,7 @@ def _found(answer: Answer) -> bool:
     return any(data.get(entity) and data[entity]["edges"] for entity in ENTITIES)
 
 
-class Links(ExcelLinkSimulator):
+class Links(Overheard, ExcelLinkSimulator):
     """Notes of each request which feed it belongs to."""
 
     def answer(self, request: Request) -> Answer:
@@ -112,6 +137,9 @@ class Episode:
 
     def account(self, *, killed: bool) -> int:
         """Book the requests of one life; how many there were."""
+        if killed:
+            self.simulator.fall_silent()
+            self.links.fall_silent()
         entries = [*self.simulator.requests, *self.links.requests]
         self.simulator.requests.clear()
         self.links.requests.clear()
