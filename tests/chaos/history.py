@@ -131,6 +131,8 @@ class History:
         until = self.tally.counted + episode.kills
         while self.tally.counted < until:
             pause = self.tally.counted + self._draw.randrange(7, 12)
+            if self.tally.everywhere:
+                pause = min(pause, max(kills, self.tally.counted + 1))
             rounds = 0
             while self.tally.counted < pause and rounds < 20:
                 self._round(episode)
