@@ -31,7 +31,7 @@ lint: install
 	$(BIN)/lint-imports --no-logo
 
 test: lint services
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 soak: install
 	POSTROAD_SOAK_KILLS=$(N) $(BIN)/pytest -m soak -n 0 --timeout 0 -s

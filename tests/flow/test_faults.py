@@ -101,16 +101,21 @@ LINK_SWITCHES: Mapping[str, list[Options]] = {
 }
 
 
-RUNS: Sequence[tuple[int | None, tuple[bool, ...]]] = ((1, (False,)), (None, (True, False)))
-"""Of a fault that strikes once, and of one that always does: the runs meanwhile, whether all is read anew."""
+RUNS: Sequence[tuple[int | None, bool]] = ((1, False), (None, True))
+"""A fault that strikes once while changes are read, and one that always does while all is read anew."""
 
 
 def cases(found: Mapping[str, list[Options]]) -> list[Any]:
-    """One parameter for each option of each kind."""
+    """One parameter for each option of each kind; all but the first of a kind belong to `make soak`."""
     return [
-        pytest.param(kind, each, id="-".join([kind, *(str(value) for value in each.values())]))
+        pytest.param(
+            kind,
+            each,
+            id="-".join([kind, *(str(value) for value in each.values())]),
+            marks=[pytest.mark.soak] if number else [],
+        )
         for kind, several in found.items()
-        for each in several
+        for number, each in enumerate(several)
     ]
 
 
@@ -141,13 +146,12 @@ def linked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def test_a_fault_of_xledger_ends_well_or_named(kind: str, options: Options, company: Stage, tmp_path: Path) -> None:
     """Once while changes are read; then at every request while all is read anew."""
     with company.loaded(tmp_path) as world:
-        for count, runs in RUNS:
+        for count, full_refresh in RUNS:
             _change(world)
             world.sim.fault(kind, count=count, **options)
-            for full_refresh in runs:
-                report = world.sync(full_refresh=full_refresh)
-                if kind != "script":  # what changes after a run looked is nothing that it could tell
-                    _honest(world, report)
+            report = world.sync(full_refresh=full_refresh)
+            if kind != "script":  # what changes after a run looked is nothing that it could tell
+                _honest(world, report)
             world.sim.clear_faults()
             world.wait(seconds=61)
         settle(world, full_refresh=kind in UNKEYED or options in UNKEYED)
@@ -159,8 +163,7 @@ def test_a_switch_of_xledger_ends_well_or_named(name: str, values: Options, comp
     """It behaved otherwise when the lake was loaded; somebody changes something before each run, and days pass."""
     with company.loaded(tmp_path) as world:
         world.sim.switch(**values)
-        for hours, full_refresh in ((1, False), (1, True), (80, False)):
-            _change(world)
+        for hours, full_refresh in ((1, True), (80, False)):
             world.wait(hours=hours)
             _change(world)
             _honest(world, world.sync(full_refresh=full_refresh))
@@ -176,11 +179,10 @@ def test_a_switch_of_xledger_ends_well_or_named(name: str, values: Options, comp
 def test_a_fault_of_a_link_ends_well_or_named(kind: str, options: Options, linked: Stage, tmp_path: Path) -> None:
     """Once at one of two links that changed; then at every request while all is read anew."""
     with linked.loaded(tmp_path) as world:
-        for count, runs in RUNS:
+        for count, full_refresh in RUNS:
             _rework(world)
             world.links.fault(kind, count=count, **options)
-            for full_refresh in runs:
-                _honest(world, world.sync(full_refresh=full_refresh))
+            _honest(world, world.sync(full_refresh=full_refresh))
             world.links.clear_faults()
             world.wait(seconds=61)
         settle(world)

@@ -36,13 +36,13 @@ class Play:
 
 
 PLAYS = {
-    "timesheets": Play(10, 4, steps.company, Cast(("timesheets",))),
+    "timesheets": Play(6, 4, steps.company, Cast(("timesheets",))),
     # References between entities, and one whose changes nobody tells.
-    "entities": Play(7, 3, steps.company, Cast(("timesheets", "projects", "customers", UNTOLD),
+    "entities": Play(4, 3, steps.company, Cast(("timesheets", "projects", "customers", UNTOLD),
                                                settings={"entities": GROUPS})),
-    "links": Play(8, 3, steps.links, Cast(tables={"part_time_employees": ("holding", "north", "south"),
+    "links": Play(4, 3, steps.links, Cast(tables={"part_time_employees": ("holding", "north", "south"),
                                                    "employee_groups": ()})),
-    "both": Play(5, 2, st.one_of(steps.company, steps.links),
+    "both": Play(3, 2, st.one_of(steps.company, steps.links),
                  Cast(("timesheets", "projects"), {"part_time_employees": ("north", "south")})),
 }  # fmt: skip
 
