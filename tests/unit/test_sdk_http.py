@@ -32,6 +32,7 @@ class Bench:
         self.secrets = [SECRET]
         self.budget = MemoryBudget(lambda: self.now)
         options = {"classify": classify} if classify else {}
+        self.meanwhile: Callable[[httpx.Request], object] = lambda _request: None
         self.client = HttpClient(
             limits.pop("url", URL),
             self.sign_in,
@@ -51,6 +52,7 @@ class Bench:
         self.now += seconds
 
     def answer(self, request: httpx.Request) -> httpx.Response:
+        self.meanwhile(request)
         self.requests.append(request)
         step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
         if isinstance(step, Exception):
@@ -159,23 +161,15 @@ def test_the_secret_is_read_again_once_when_it_is_refused() -> None:
 def test_a_secret_that_another_thread_has_renewed_is_taken() -> None:
     bench = Bench(httpx.Response(401), httpx.Response(200), httpx.Response(401), httpx.Response(200))
     bench.secrets = [SECRET, "renewed-secret"]
-    answer = bench.answer
 
-    def meanwhile(request: httpx.Request) -> httpx.Response:
+    def meanwhile(request: httpx.Request) -> None:
         """Before the first request is refused, another one is, and gets its answer under the new secret."""
         if not bench.requests:
             bench.requests.append(request)
             assert bench.post().status == 200
             bench.requests.remove(request)
-        return answer(request)
 
-    bench.client = HttpClient(
-        URL,
-        bench.sign_in,
-        Limits("bench", 1_000, 1.0),
-        tools=Tools(bench.budget, lambda: bench.now, bench.sleep),
-        transport=httpx.MockTransport(meanwhile),
-    )
+    bench.meanwhile = meanwhile
     assert bench.post().status == 200
     assert [request.headers["authorization"] for request in bench.requests[-2:]] == [
         f"token {SECRET}",
@@ -186,22 +180,15 @@ def test_a_secret_that_another_thread_has_renewed_is_taken() -> None:
 def test_an_answer_is_marked_by_the_secret_it_was_given_for() -> None:
     bench = Bench(httpx.Response(401), httpx.Response(200))
     bench.secrets = [SECRET, "renewed-secret"]
-    answer, inner = bench.answer, list[str]()
+    inner: list[str] = []
 
-    def meanwhile(request: httpx.Request) -> httpx.Response:
+    def meanwhile(request: httpx.Request) -> None:
         """Before the first request is answered, another thread's is refused and sent again under the new secret."""
         if not inner:
             inner.append("asked")
             inner.append(bench.post().mark)
-        return answer(request)
 
-    bench.client = HttpClient(
-        URL,
-        bench.sign_in,
-        Limits("bench", 1_000, 1.0),
-        tools=Tools(bench.budget, lambda: bench.now, bench.sleep),
-        transport=httpx.MockTransport(meanwhile),
-    )
+    bench.meanwhile = meanwhile
     assert bench.post().mark == SECRET[:3]
     assert inner == ["asked", "ren"]
 

@@ -204,6 +204,10 @@ class Simulator(ABC):
             return json_answer({"error": f"{type(mistake).__name__}: {mistake}"}, 400)
         return result if isinstance(result, Answer) else json_answer(result)
 
+    def clear_faults(self, number: int | None = None) -> None:
+        """Lift one fault, or all."""
+        self.faults.clear(None if number is None else int(number))
+
     def __enter__(self) -> Self:
         return self.start()
 
@@ -211,6 +215,15 @@ class Simulator(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _control_log(self, clear: bool = False) -> list[dict[str, Json]]:
+        found = list(self.requests)
+        if clear:
+            self.requests.clear()
+        return found
+
+    def _control_faults(self) -> list[dict[str, Json]]:
+        return self.faults.list()
 
     def _respond(self, request: Request) -> Answer:
         if not request.path.startswith(CONTROL):

@@ -17,9 +17,10 @@ import httpx
 import pytest
 
 from postroad.connectors.d365_finops.simulator import FinopsSimulator
-from postroad.connectors.d365_finops.simulator.command import OPTIONS, change_every, main
+from postroad.connectors.d365_finops.simulator.command import OPTIONS, main
 from postroad.connectors.d365_finops.simulator.kinds import KINDS
 from postroad.connectors.d365_finops.simulator.switches import Switches
+from postroad.sdk.serving import change_every
 from tests.unit.d365_finops_simulator.conftest import Export, get, send
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "simulator-d365-finops.md"
@@ -161,7 +162,7 @@ def test_everything_at_once_from_many_threads(simulator: FinopsSimulator, servic
 
 def test_changes_in_the_background(simulator: FinopsSimulator) -> None:
     stop = threading.Event()
-    change_every(simulator, 0.01, stop)
+    change_every(0.01, simulator.mutate, stop)
     deadline = time.monotonic() + 10
     while simulator.counts()["version"] < 3 and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from postroad.connectors.xledger.simulator import DEMO_TOKEN, XledgerSimulator, outages
-from postroad.connectors.xledger.simulator.command import change_every, main, size
+from postroad.connectors.xledger.simulator.command import main, size
 from postroad.connectors.xledger.simulator.tables import CONNECTIONS, DELTAS
+from postroad.sdk.serving import change_every
 
 Control = Callable[..., Any]
 
@@ -108,7 +109,7 @@ def test_pages_are_rendered_in_advance(simulator: XledgerSimulator, control: Con
 
 def test_changes_in_the_background(simulator: XledgerSimulator) -> None:
     stop = threading.Event()
-    change_every(simulator, 0.01, stop)
+    change_every(0.01, simulator.mutate, stop)
     deadline = time.monotonic() + 10
     while simulator.counts()["deltas"] < 3 and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import threading
 
 from postroad.connectors.d365_finops.simulator import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_TENANT
 from postroad.connectors.d365_finops.simulator.environment import COMPANIES, SIZES
 from postroad.connectors.d365_finops.simulator.server import DEMO_PROJECT, FinopsSimulator
+from postroad.sdk.serving import serve
 
 DEFAULT_PORT = 8767
 OPTIONS = {
@@ -38,25 +37,15 @@ def main(args: list[str]) -> None:
         export_seconds=options.export_seconds,
         latency_ms=options.latency_ms,
     )
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with simulator:
-        print(f"Project {DEMO_PROJECT}, tenant {simulator.tenant}, packages on {simulator.blobs.base_url}")
-        print(f"Finance & Operations simulator with {options.vendors} vendors on {simulator.url}", flush=True)
-        if options.changes_per_minute > 0:
-            change_every(simulator, 60 / options.changes_per_minute, stop)
-        stop.wait()
-
-
-def change_every(simulator: FinopsSimulator, seconds: float, stop: threading.Event) -> None:
-    """Change one random vendor again and again in the background."""
-
-    def change() -> None:
-        while not stop.wait(seconds):
-            simulator.mutate(1)
-
-    threading.Thread(target=change, daemon=True).start()
+    serve(
+        simulator,
+        lambda: (
+            f"Project {DEMO_PROJECT}, tenant {simulator.tenant}, packages on {simulator.blobs.base_url}\n"
+            f"Finance & Operations simulator with {options.vendors} vendors on {simulator.url}"
+        ),
+        options.changes_per_minute,
+        simulator.mutate,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from postroad.connectors.d365_finops.simulator import mistakes
+from postroad.sdk import outages
 from postroad.sdk.simulator import Answer, Fault
 
 HTML = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body><h1>Sign in to your account</h1></body></html>"
@@ -26,28 +27,15 @@ def refusal(fault: Fault) -> Answer | None:
     if fault.kind == "html":
         return Answer(HTML, options.get("status", 200), "text/html; charset=utf-8")
     if fault.kind == "status":
-        after = options.get("retry_after")
-        headers = {} if after is None else {"Retry-After": str(after)}
-        return Answer(
-            options.get("body", "").encode(), options.get("status", 503), "text/plain; charset=utf-8", headers
-        )
+        return outages.status_answer(fault)
     return None
 
 
 def on_the_wire(fault: Fault, answer: Answer) -> Answer:
     """The answer as it leaves under a fault of the network or of the storage."""
-    seconds = fault.options.get("seconds", 0.0)
-    if fault.kind == "latency":
-        return replace(answer, hold=answer.hold + seconds)
-    if fault.kind == "timeout":
-        return replace(answer, hold=answer.hold + (seconds or 3_600.0), hang_up=True)
-    if fault.kind == "drop":
-        return replace(answer, cut=True)
-    if fault.kind == "malformed" and isinstance(answer.body, bytes):
-        return replace(answer, body=answer.body[: len(answer.body) * 2 // 3] + b'{"')
     if fault.kind in {"truncated", "corrupt"} and answer.length is not None and answer.status in {200, 206}:
         return _damaged(fault, answer, answer.length)
-    return answer
+    return outages.on_the_wire(fault, answer)
 
 
 def _damaged(fault: Fault, answer: Answer, length: int) -> Answer:

@@ -252,10 +252,6 @@ class FinopsSimulator(Endpoint):
             Fault(kind, None if count is None else int(count), int(skip), root or found.root, checked)
         )
 
-    def clear_faults(self, number: int | None = None) -> None:
-        """Lift one fault, or all."""
-        self.faults.clear(None if number is None else int(number))
-
     def client(self, client_id: str, secret: str | None = None) -> None:
         """Add a client to the directory, or give it another secret; without a secret it is removed."""
         self.directory.set_client(client_id, secret)
@@ -315,15 +311,6 @@ class FinopsSimulator(Endpoint):
     def _control_rows(self, entity: str = VENDORS, company: str | None = None) -> Answer:
         lines = (f"{line}\n".encode() for line in self._lines(catalogue().find(entity), company))
         return Answer(lines, content_type="application/x-ndjson; charset=utf-8")
-
-    def _control_log(self, clear: bool = False) -> list[dict[str, Json]]:
-        found = self.log
-        if clear:
-            self.requests.clear()
-        return found
-
-    def _control_faults(self) -> list[dict[str, Json]]:
-        return self.faults.list()
 
 
 CONTROLS = {

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import threading
+from itertools import cycle
 
 from postroad.connectors.excel_link.simulator.addresses import DEFAULT_PORT, TABLES
 from postroad.connectors.excel_link.simulator.server import ExcelLinkSimulator
+from postroad.sdk.serving import serve
 
 
 def main(args: list[str]) -> None:
     """Serve until SIGTERM or SIGINT."""
     options = _parser().parse_args(args)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with ExcelLinkSimulator(seed=options.seed, host=options.host, port=options.port) as simulator:
-        print(f"Simulator of {len(TABLES)} links on {simulator.base_url}/Flex/", flush=True)
-        if options.changes_per_minute > 0:
-            change_every(simulator, 60 / options.changes_per_minute, stop)
-        stop.wait()
-
-
-def change_every(simulator: ExcelLinkSimulator, seconds: float, stop: threading.Event) -> None:
-    """Change a row of one table after the other, again and again, in the background."""
-
-    def change() -> None:
-        number = 0
-        while not stop.wait(seconds):
-            simulator.change(TABLES[number % len(TABLES)])
-            number += 1
-
-    threading.Thread(target=change, daemon=True).start()
+    simulator = ExcelLinkSimulator(seed=options.seed, host=options.host, port=options.port)
+    tables = cycle(TABLES)
+    serve(
+        simulator,
+        lambda: f"Simulator of {len(TABLES)} links on {simulator.base_url}/Flex/",
+        options.changes_per_minute,
+        lambda: simulator.change(next(tables)),
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -66,10 +66,7 @@ class ExcelLinkSimulator(Simulator):
 
     def log(self, clear: bool = False) -> list[dict[str, Json]]:
         """The requests so far."""
-        found = list(self.requests)
-        if clear:
-            self.requests.clear()
-        return found
+        return self._control_log(clear)
 
     # ---- what people do to the tables ----
 
@@ -152,10 +149,6 @@ class ExcelLinkSimulator(Simulator):
         if kind == "hostile" and options.get("file") not in hostile.KINDS:
             raise ValueError(f"a hostile file is one of: {', '.join(hostile.KINDS)}")
         return self.faults.add(Fault(kind, None if count is None else int(count), int(skip), table, options))
-
-    def clear_faults(self, number: int | None = None) -> None:
-        """Lift one fault, or all."""
-        self.faults.clear(None if number is None else int(number))
 
     def _control_rows(self, table: str) -> Json:
         return json.loads(json.dumps(self.rows(table), default=str))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import threading
 
 from postroad.connectors.xledger.simulator import DEMO_TOKEN
 from postroad.connectors.xledger.simulator.answers import CACHE_BYTES
 from postroad.connectors.xledger.simulator.schema import Known, sdl
 from postroad.connectors.xledger.simulator.server import XledgerSimulator
+from postroad.sdk.serving import serve
 
 DEFAULT_PORT = 8765
 
@@ -25,14 +24,12 @@ def main(args: list[str]) -> None:
         simulator = _simulator(options)
     except ValueError as mistake:
         parser.error(str(mistake))
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with simulator:
-        print(f"Xledger simulator with {options.timesheets} timesheets on {simulator.url}", flush=True)
-        if options.changes_per_minute > 0:
-            change_every(simulator, 60 / options.changes_per_minute, stop)
-        stop.wait()
+    serve(
+        simulator,
+        lambda: f"Xledger simulator with {options.timesheets} timesheets on {simulator.url}",
+        options.changes_per_minute,
+        simulator.mutate,
+    )
 
 
 def _simulator(options: argparse.Namespace) -> XledgerSimulator:
@@ -46,16 +43,6 @@ def _simulator(options: argparse.Namespace) -> XledgerSimulator:
         cache_bytes=None if options.pre_render else CACHE_BYTES,
         latency_ms=options.latency_ms,
     )
-
-
-def change_every(simulator: XledgerSimulator, seconds: float, stop: threading.Event) -> None:
-    """Change one random timesheet again and again in the background."""
-
-    def change() -> None:
-        while not stop.wait(seconds):
-            simulator.mutate(1)
-
-    threading.Thread(target=change, daemon=True).start()
 
 
 def size(text: str) -> tuple[str, int]:

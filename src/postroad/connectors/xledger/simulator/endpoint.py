@@ -20,6 +20,7 @@ from postroad.connectors.xledger.simulator.mistakes import RefusedError
 from postroad.connectors.xledger.simulator.store import Store
 from postroad.connectors.xledger.simulator.switches import Switches
 from postroad.connectors.xledger.simulator.tables import TABLES
+from postroad.sdk.outages import on_the_wire
 from postroad.sdk.simulator import Answer, Clock, Fault, Json, Request, Simulator
 
 PATHS = ("/graphql", "/GraphQL")
@@ -91,7 +92,7 @@ class Endpoint(Simulator):
         answer = self._compressed(self._admitted(question, request, struck), request)
         answer = replace(answer, hold=answer.hold + self.switches.latency_ms / 1_000)
         for fault in struck:
-            answer = outages.on_the_wire(fault, answer)
+            answer = on_the_wire(fault, answer)
         self._perform(struck, "after")
         return answer
 

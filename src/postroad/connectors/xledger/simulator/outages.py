@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from postroad.connectors.xledger.simulator import mistakes
 from postroad.connectors.xledger.simulator.answers import error_body
 from postroad.connectors.xledger.simulator.mistakes import RefusedError
+from postroad.sdk.outages import status_answer
 from postroad.sdk.simulator import Answer, Fault
 
 LIMITS = {"burst": mistakes.BURST, "credits": mistakes.CREDITS, "concurrency": mistakes.CONCURRENCY}
@@ -41,26 +40,8 @@ def refusal(fault: Fault, token: str) -> Answer | None:
     if fault.kind == "html":
         return Answer(HTML, options.get("status", 200), "text/html; charset=utf-8")
     if fault.kind == "status":
-        after = options.get("retry_after")
-        headers = {} if after is None else {"Retry-After": str(after)}
-        return Answer(
-            options.get("body", "").encode(), options.get("status", 503), "text/plain; charset=utf-8", headers
-        )
+        return status_answer(fault)
     return None
-
-
-def on_the_wire(fault: Fault, answer: Answer) -> Answer:
-    """The answer as it leaves under a fault of the network."""
-    seconds = fault.options.get("seconds", 0.0)
-    if fault.kind == "latency":
-        return replace(answer, hold=answer.hold + seconds)
-    if fault.kind == "timeout":
-        return replace(answer, hold=answer.hold + (seconds or 3600.0), hang_up=True)
-    if fault.kind == "drop":
-        return replace(answer, cut=True)
-    if fault.kind == "malformed" and isinstance(answer.body, bytes):
-        return replace(answer, body=answer.body[: len(answer.body) * 2 // 3] + b'{"')
-    return answer
 
 
 def error_answer(refused: RefusedError, status: int) -> Answer:

@@ -144,10 +144,6 @@ class XledgerSimulator(Endpoint):
             raise ValueError("a script needs `call`, the name of a control call")
         return self.faults.add(Fault(kind, None if count is None else int(count), int(skip), root, options))
 
-    def clear_faults(self, number: int | None = None) -> None:
-        """Lift one fault, or all."""
-        self.faults.clear(None if number is None else int(number))
-
     def set_token(self, token: str, state: str = "valid") -> dict[str, str]:
         """Let a token be `valid`, `expired` or `unknown`; the states of all tokens."""
         return self.gate.set_token(token, state)
@@ -276,15 +272,6 @@ class XledgerSimulator(Endpoint):
         pages = self._pages(entity, owner_set, after, None if limit is None else int(limit))
         lines = ("".join(json.dumps(node, ensure_ascii=False) + "\n" for node in page).encode() for page in pages)
         return Answer(lines, content_type="application/x-ndjson; charset=utf-8")
-
-    def _control_log(self, clear: bool = False) -> list[dict[str, Json]]:
-        found = self.log
-        if clear:
-            self.requests.clear()
-        return found
-
-    def _control_faults(self) -> list[dict[str, Json]]:
-        return self.faults.list()
 
 
 CONTROLS = {
