@@ -117,10 +117,11 @@ QUOTED = re.compile(r'"([^"]*)"|<(/[^>]*)>')
 
 @dataclass(frozen=True)
 class Call:
-    """One system call: its name and the paths in its arguments."""
+    """One system call: its name, the paths in its arguments, and what it said whole (bytes as `strace` shows them)."""
 
     name: str
     paths: tuple[str, ...]
+    text: str
 
 
 def _calls(trace: Path) -> list[Call]:
@@ -137,7 +138,7 @@ def _calls(trace: Path) -> list[Call]:
             rest = begun.pop(process, "") + rest.partition(" resumed>")[2]
         name = rest.partition("(")[0]
         if " = -1 " not in rest and name.isidentifier():
-            calls.append(Call(name, tuple(one or other for one, other in QUOTED.findall(rest))))
+            calls.append(Call(name, tuple(one or other for one, other in QUOTED.findall(rest)), rest))
     return calls
 
 
@@ -153,9 +154,9 @@ def test_fsync_order(tmp_path: Path, strace: str) -> None:
         here = [sys.executable, "-m", "postroad"]
         subprocess.run([*here, "init", str(tmp_path / "p"), "--example", "xledger"], check=True, env=environment,
                        capture_output=True)  # fmt: skip
-        watched = "trace=fsync,fdatasync,rename,renameat,renameat2,openat,link,linkat"
+        watched = "trace=fsync,fdatasync,rename,renameat,renameat2,openat,link,linkat,pwrite64"
         subprocess.run(
-            [strace, "-f", "-y", "-s", "400", "-e", watched, "-o", str(trace), *here, "run", "-p", str(tmp_path / "p")],
+            [strace, "-f", "-y", "-s", "5000", "-e", watched, "-o", str(trace), *here, "run", "-p", str(tmp_path / "p")],
             check=True, env=environment, capture_output=True,
         )  # fmt: skip
     calls = _calls(trace)
@@ -163,7 +164,7 @@ def test_fsync_order(tmp_path: Path, strace: str) -> None:
     payloads = sorted(lake.glob("landing/**/*.zst"))
     assert payloads
     for payload in payloads:
-        _assert_payload_before_row(calls, payload, tmp_path / "p" / "postroad.db-wal")
+        _assert_payload_before_row(calls, lake, payload, tmp_path / "p" / "postroad.db-wal")
     for zone in ("changes", "tables"):
         folder = lake / zone / "xledger" / "timesheets"
         table = read_table(folder)
@@ -172,13 +173,16 @@ def test_fsync_order(tmp_path: Path, strace: str) -> None:
             _assert_data_before_entry(calls, folder, table.members, entry)
 
 
-def _assert_payload_before_row(calls: list[Call], payload: Path, log: Path) -> None:
-    """Written, flushed, its folder flushed; only then does SQLite flush the row that names it."""
+def _assert_payload_before_row(calls: list[Call], lake: Path, payload: Path, log: Path) -> None:
+    """Written, flushed, its folder flushed; only then does SQLite write the row that names it, and flush it."""
     flushed = [place for place, call in enumerate(calls) if call.name == "fsync" and str(payload) in call.paths]
     assert len(flushed) == 1
     named = next(place for place in range(flushed[0], len(calls)) if _synced([calls[place]], payload.parent))
-    row = next(place for place in range(flushed[0], len(calls)) if _synced([calls[place]], log))
+    name = str(payload.relative_to(lake))
+    writes = [place for place, call in enumerate(calls) if call.name == "pwrite64" and str(log) in call.text]
+    row = next(place for place in writes if name in calls[place].text)
     assert flushed[0] < named < row
+    assert _synced(calls, log, row)
 
 
 def _assert_data_before_entry(calls: list[Call], folder: Path, members: list[str], entry: Path) -> None:
