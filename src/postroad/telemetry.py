@@ -55,6 +55,8 @@ class Point(StrEnum):
     TABLE_COMMIT = "table committed"
     CHECKPOINT = "checkpoint of a table written"
     TORN_ASIDE = "torn log entry set aside"
+    MAIL_MADE = "mail made of the alerts"
+    MAIL_ANSWERED = "answers to a mail noted"
 
 
 Watcher = Callable[[Point], None]

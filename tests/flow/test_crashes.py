@@ -14,6 +14,7 @@ from postroad.telemetry import Point
 from tests.flow.harness import NAME, Side, Trap, World
 from tests.flow.lake_reader import read_table
 from tests.flow.law import assert_law, settle
+from tests.flow.test_alerts import POINTS as IN_MAILS
 from tests.flow.test_scopes import POINTS as IN_PARTS
 
 Act = Callable[[World, Trap], object]
@@ -96,7 +97,7 @@ POINTS: dict[str, set[Point]] = {
 
 def test_every_point_is_named() -> None:
     """Each durable point has an act in which it is crashed."""
-    assert set().union(*POINTS.values()) | IN_PARTS == set(Point)
+    assert set().union(*POINTS.values()) | IN_PARTS | IN_MAILS == set(Point)
 
 
 @pytest.mark.parametrize("act", ACTS)

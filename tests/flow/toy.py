@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from postroad.app import App
-from postroad.project import Connection, Project, Sync
+from postroad.project import Connection, Notify, Project, Sync
 from postroad.records import Check, Entity, Feed, Payload, Rows, Scope, Want
 from postroad.sdk.connector import Source
 from tests.flow.doomed import LEASES_ARE_OVER, Crash, Doomed, Trap, never
@@ -40,6 +40,7 @@ class Toy:
     absent: tuple[str, ...] = ()
     declared: Entity = BOOKS
     page: int = 3
+    fault: Exception | None = None  # raised by whatever is fetched
     asked: list[tuple[str, Any]] = field(default_factory=list)
 
     def put(self, number: int, day: str = "2026-09-01", text: str = "", extra: str | None = None, *,
@@ -76,6 +77,8 @@ class ToySource:
 
     def fetch(self, feed: Feed, want: Want) -> Iterator[Payload]:
         """One payload for each page, link or bundle of changes."""
+        if self.toy.fault is not None:
+            raise self.toy.fault
         self.toy.asked.append((feed.name, want.keys.column("id").to_pylist() if want.keys else want.scope.at_least))
         if feed.kind == "changes":
             return self._changes((want.cursor or {}).get("books"))
@@ -155,6 +158,7 @@ class ToyWorld:
     rule: Sync = field(default_factory=lambda: Sync("toy", ("books", "shelves")))
     now: float = 1_790_000_000.0
     said: list[str] = field(default_factory=list)
+    notify: Notify | None = None
 
     def sync(self, trap: Trap | None = None, select: str | None = None, **options: Any) -> Any:
         """One `postroad run`; None if it crashed."""
@@ -186,7 +190,7 @@ class ToyWorld:
 class _ToyApp(Doomed):
     def __init__(self, world: ToyWorld, trap: Trap) -> None:
         project = Project("toy", world.folder, connections={"toy": Connection("toy", "xledger", None)},  # type: ignore[arg-type]
-                          syncs=(replace(world.rule),))  # fmt: skip
+                          syncs=(replace(world.rule),), notify=world.notify)  # fmt: skip
         self._toy = world.toy
 
         def tick() -> float:

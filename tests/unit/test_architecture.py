@@ -49,6 +49,7 @@ HOMES = {
     "python_calamine": {"connectors"},
     "rich": {"cli"},
     "ruamel": {"project"},
+    "smtplib": {"engine"},
     "sqlalchemy": {"store", "tracking"},
     "typer": {"cli"},
     "xlsxwriter": {"connectors"},

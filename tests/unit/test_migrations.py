@@ -56,6 +56,20 @@ def test_both_ways_lead_to_one_schema(engine: Engine) -> None:
     assert described(engine) == made
 
 
+def test_a_database_of_the_second_version_gets_the_alerts(engine: Engine) -> None:
+    upgrade(engine)
+    made = described(engine)
+    with engine.begin() as connection:
+        for table in ("alerts", "mails"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
+    upgrade(engine)
+    assert described(engine) == made
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == NEWEST
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
 def test_a_database_of_the_first_version_gets_what_is_missing(engine: Engine) -> None:
     """Rows that are there stay; a walk that was open is not confirmed."""
     upgrade(engine)
@@ -63,6 +77,8 @@ def test_a_database_of_the_first_version_gets_what_is_missing(engine: Engine) ->
     with engine.begin() as connection:
         for table, column in (("walks", "bounds"), ("walks", "confirmed"), ("walks", "absent"), ("entities", "absent")):
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
+        for table in ("alerts", "mails"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         insert = "INSERT INTO entities (connection, entity, withheld) VALUES ('erp', 'things', false)"
         connection.exec_driver_sql(insert)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from postroad import __version__
+from postroad.app.alerts import Alerts
 from postroad.app.datasets import Datasets
 from postroad.app.rejections import Rejections
 from postroad.app.runs import Runs
@@ -63,12 +64,20 @@ class App:
         self.stop = stop or Stop()
         self._sleep = sleep or self.stop.sleep
         _refuse_network_disk(project)
-        self.tracking = Tracking(project.database_url, __version__, clock=clock, sleep=self._sleep, watcher=watcher)
+        self.tracking = Tracking(
+            project.database_url,
+            __version__,
+            clock=clock,
+            sleep=self._sleep,
+            watcher=watcher,
+            alerting=project.notify is not None,
+        )
         self.lake = Lake(open_disk(project, watcher))
         self.heart = Heart()
         self.runs = Runs(self)
         self.datasets = Datasets(self)
         self.rejections = Rejections(self)
+        self.alerts = Alerts(self)
 
     @classmethod
     def open(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -66,15 +67,21 @@ class Datasets:
         known = self.state(connection)
         if name not in known:
             raise ConfigError(f"there is no feed '{name}'; there are: {', '.join(known)}")
-        self._app.tracking.feeds.set_cursor(connection, feed, cursor, BY_HAND)
+        with self._app.alerts.told():
+            self._app.tracking.feeds.set_cursor(connection, feed, cursor, BY_HAND)
 
     def reset_state(self, select: str) -> list[str]:
         """Forget the cursors and open walks of the selected datasets and keep their data (sequence 19).
 
         Ends the runs of their feeds; the next run is a compared full refresh.
         """
+        selected = self._app.selected(select)
+        with self._app.alerts.told():
+            return self._reset(selected)
+
+    def _reset(self, selected: Mapping[str, Sequence[str]]) -> list[str]:
         done = []
-        for connection, entities in self._app.selected(select).items():
+        for connection, entities in selected.items():
             with self._app.bench(connection) as bench:
                 for entity in entities:
                     changes = bench.changes_feed(entity)

@@ -53,7 +53,8 @@ class Rejections:
 
     def discard(self, ids: Sequence[int]) -> int:
         """Drop rejections for good; how many were open."""
-        return self._app.tracking.rejections.discard(ids, getpass.getuser())
+        with self._app.alerts.told():
+            return self._app.tracking.rejections.discard(ids, getpass.getuser())
 
     def discard_parked(self, select: str) -> None:
         """Drop a parked close; the dataset stays as it is until the next full refresh closes."""
@@ -62,8 +63,9 @@ class Rejections:
         parked = walks.parked(connection, entity)
         if not parked:
             raise ConfigError(f"{select} has no parked close; `postroad status` shows them")
-        for each in parked:
-            walks.discard(each["id"], f"discarded by {getpass.getuser()}")
+        with self._app.alerts.told():
+            for each in parked:
+                walks.discard(each["id"], f"discarded by {getpass.getuser()}")
 
     def _raw(self, row: Mapping[str, Any]) -> str | None:
         if row["file"] is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -60,25 +61,28 @@ class Runs:
         One connection after another, in each at most `parallel` entities at a time.
         """
         options = Options(full_refresh, limit, since, parallel)
-        report = Report()
-        for connection, entities in self._app.selected(select).items():
-            if report.stopped:
-                break
-            self._work(report, connection, options, partial(Runner.run, entities=entities))
+        report, selected = Report(), self._app.selected(select)
+        with self._app.alerts.told():
+            for connection, entities in selected.items():
+                if report.stopped:
+                    break
+                self._work(report, connection, options, partial(Runner.run, entities=entities))
         return report
 
     def replay(self, select: str) -> Report:
         """Close a dataset's last snapshot again from landing; the counts are the differences."""
         connection, entity = self._app.dataset(select)
         report = Report()
-        self._work(report, connection, Options(), lambda runner: runner.replay(entity))
+        with self._app.alerts.told():
+            self._work(report, connection, Options(), lambda runner: runner.replay(entity))
         return report
 
     def retry_parked(self, select: str) -> Report:
         """Let a parked close of a dataset pass, compared anew."""
         connection, entity = self._app.dataset(select)
         report = Report()
-        self._work(report, connection, Options(), lambda runner: runner.retry_parked(entity))
+        with self._app.alerts.told():
+            self._work(report, connection, Options(), lambda runner: runner.retry_parked(entity))
         return report
 
     def adopt(self, select: str, wish: Wish) -> tuple[Report, Adoption]:
@@ -93,7 +97,8 @@ class Runs:
             told = adopting.told
             adopting.rehearse() if wish.dry_run else runner.work_on(adopting.feed, adopting.work)
 
-        with self._app.adopter(connection) as adopter:
+        after: AbstractContextManager[None] = nullcontext() if wish.dry_run else self._app.alerts.told()
+        with after, self._app.adopter(connection) as adopter:
             self._work(report, connection, Options(), work)
         return report, told
 

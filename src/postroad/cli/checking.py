@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from postroad.app import App
+from postroad.cli import show
 from postroad.errors import PostroadError
 from postroad.project import check_project
 from postroad.records import Check
@@ -27,7 +28,9 @@ def steps(folder: Path, environment: str | None, *, connect: bool) -> Iterator[C
         return
     with App.open(folder, environment) as app:
         yield from _stored(app)
+        yield from _alerts(app)
         if connect:
+            yield from app.alerts.check()
             for connection in app.project.connections:
                 yield from _connection(app, connection)
 
@@ -41,6 +44,15 @@ def _stored(app: App) -> Iterator[Check]:
         f"{len(left)} that nothing refers to, {left[0]} among them: {whence}; `--litter` lists them" if left else "none"
     )
     yield Check("litter", True, sentence)
+
+
+def _alerts(app: App) -> Iterator[Check]:
+    if app.project.notify is None:
+        return
+    unsent = app.alerts.unsent()
+    told = show.unsent(unsent[0]) if unsent else f"to {', '.join(app.project.notify.to)}; all are sent"
+    more = f", and {len(unsent) - 1} more" if len(unsent) > 1 else ""
+    yield Check("alerts", not unsent, told + more)
 
 
 def _connection(app: App, connection: str) -> Iterator[Check]:

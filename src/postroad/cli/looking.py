@@ -33,8 +33,9 @@ def status(select: Select = None, project: Folder = HERE, env: Environment = Non
     with App.open(project, env) as app:
         found = app.datasets.status(select)
         calls = app.tracking.budget.counted()
+        unsent = app.alerts.unsent()
     if json:
-        show.as_json({"datasets": [each.as_dict() for each in found], "calls": calls})
+        show.as_json({"datasets": [each.as_dict() for each in found], "calls": calls, "alerts": unsent})
         return
     rows = [
         (
@@ -54,6 +55,8 @@ def status(select: Select = None, project: Folder = HERE, env: Environment = Non
         for feed, failure in each.failed.items():
             print(f"{feed}: {failure}")
         _notes(each)
+    for mail in unsent:
+        print(show.unsent(mail))
 
 
 def runs(limit: Limit = 20, project: Folder = HERE, env: Environment = None, json: Json = False) -> None:

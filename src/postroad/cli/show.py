@@ -70,6 +70,14 @@ def report_json(done: Report, seconds: float, **more: Any) -> None:
     )
 
 
+def unsent(mail: Mapping[str, Any]) -> str:
+    """A mail that did not reach somebody, and why; without a subject, addresses that refuse mail."""
+    why = "; ".join(f"{address}: {answer or 'not tried yet'}" for address, answer in mail["unsent"].items())
+    if mail["subject"] is None:
+        return f"alerts are refused: {why}; correct notify.to in postroad.yaml"
+    return f"an alert of {mail['made_at']:%Y-%m-%d %H:%M:%S} UTC is not sent ({mail['subject']}): {why}"
+
+
 def peak_mib() -> int:
     """The most memory that this process held, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

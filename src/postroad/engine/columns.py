@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
+from postroad.engine.alerts import columns_added
 from postroad.engine.bench import Bench
 from postroad.errors import ConfigError
 from postroad.lake import Dataset
@@ -44,7 +45,8 @@ def _widen(bench: Bench, dataset: Dataset, run: str) -> None:
     missing = [*_missing(dataset, dataset.changes), *_missing(dataset, dataset.table)]
     names = sorted({column.name for column in missing})
     bench.reporter.say(f"{dataset.name}: new columns: {_list(names)}")
-    bench.tracking.feeds.note_added(bench.connection, entity, names)
+    alert = columns_added(bench.connection, entity, names)
+    bench.tracking.feeds.note_added(bench.connection, entity, names, alert)
     with bench.writing(dataset, run) as hand:
         for table in (dataset.changes, dataset.table):
             columns = _missing(dataset, table)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from postroad.engine.alerts import replaced
 from postroad.engine.bench import Bench
 from postroad.errors import CursorExpiredError, EntitiesFailedError
 from postroad.records import ALL, Feed, Payload, Scope, Want
@@ -95,7 +96,10 @@ def poll(bench: Bench, claim: Claim, feed: Feed, limit: int | None = None) -> di
         return _poll_once(bench, claim, feed, limit)
     except CursorExpiredError as error:
         bench.reporter.say(f"{claim.connection}: a full refresh of {', '.join(error.entities)} is due: {error}")
-        bench.tracking.feeds.forget(claim.connection, feed.name, error.entities, str(error), foreign=error.foreign)
+        alert = replaced(claim.connection, error.entities, str(error)) if error.foreign else None
+        bench.tracking.feeds.forget(
+            claim.connection, feed.name, error.entities, str(error), foreign=error.foreign, alert=alert
+        )
         if error.foreign:
             _forget_the_others(bench, str(error))
     return _poll_once(bench, claim, feed, limit)

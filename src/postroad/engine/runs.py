@@ -14,6 +14,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+from postroad.engine.alerts import run_ended
 from postroad.engine.bench import Bench
 from postroad.engine.columns import widen
 from postroad.engine.crew import Crew
@@ -289,7 +290,10 @@ class Runner:
         return ("partly_succeeded", f"{refused} rejected or parked", False) if refused else ("succeeded", None, False)
 
     def _end(self, claim: Claim, feed: Feed, status: str, reason: str | None, configuration: bool = False) -> None:
-        if not self.bench.tracking.runs.end(claim, status, self._counts(feed), reason):
+        runs, failed = self.bench.tracking.runs, self._failures(feed)
+        before = runs.failures(claim.connection, [feed.name]).get(feed.name) if status == "failed" else None
+        alert = run_ended(claim.connection, feed, status, reason, failed, before)
+        if not runs.end(claim, status, self._counts(feed), reason, alert):
             reason = "; ".join(filter(None, (reason, "somebody else ended the run meanwhile")))
             status, configuration = "lost", False
         self.outcomes.append(

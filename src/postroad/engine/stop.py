@@ -17,6 +17,11 @@ class Stop:
         """From now on every `check` and `sleep` raises; may be called from a signal handler."""
         self._asked.set()
 
+    @property
+    def asked(self) -> bool:
+        """Whether it was asked for."""
+        return self._asked.is_set()
+
     def check(self) -> None:
         """StoppedError if it was asked for."""
         if self._asked.is_set():

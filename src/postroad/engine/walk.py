@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
+from postroad.engine.alerts import replaced
 from postroad.engine.bench import Bench
 from postroad.engine.close import close, missing_keys
 from postroad.engine.land import Fetch, LimitReached
@@ -205,7 +206,9 @@ def _forget(bench: Bench, feed: Feed, entity: str, error: CursorExpiredError) ->
     tracking = bench.tracking
     changes = bench.changes_feed(entity)
     bench.reporter.say(f"{bench.connection}.{entity}: {error}; its full refresh begins again")
+    alert = replaced(bench.connection, [entity], str(error)) if error.foreign else None
     if changes is None:
-        tracking.feeds.reset(bench.connection, feed.name, entity, str(error))
+        tracking.feeds.reset(bench.connection, feed.name, entity, str(error), alert=alert)
     else:
-        tracking.feeds.forget(bench.connection, changes.name, [entity], str(error), foreign=error.foreign)
+        names, foreign = [entity], error.foreign
+        tracking.feeds.forget(bench.connection, changes.name, names, str(error), foreign=foreign, alert=alert)

@@ -35,6 +35,9 @@ connections: {}
 #    connector: …                       # the kind of system; its settings follow
 #    url: $MY_URL                       # from the environment or .env; write $$ for a dollar
 #    token: secret://MY_TOKEN           # from the environment, .env or the file secrets/MY_TOKEN
+# notify:                               # who is told by e-mail of failures, recoveries and what a person should know
+#   to: mailto://it-support@acme.example
+#   smtp: {host: mail.acme.example}
 """
 
 FLOW = """\

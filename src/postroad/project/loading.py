@@ -55,6 +55,8 @@ class _Loader:
         shape, connections = self.validated(ProjectShape, root), self.connections(root.child("connections"))
         if shape is not None:
             self.warn_of_literals(shape.lake, root.at(["lake"]), "lake")
+            if shape.notify is not None:
+                self.warn_of_literals(shape.notify, root.at(["notify"]), "notify")
         syncs = tuple(self.syncs())
         if self.notes.mistakes or shape is None:
             return None
@@ -68,6 +70,7 @@ class _Loader:
             connections=connections,
             syncs=syncs,
             protected=shape.protected,
+            notify=shape.notify.notify if shape.notify else None,
             warnings=tuple(self.notes.warnings),
             secrets=tuple(self.filler.secrets),
             fingerprint=self.digest.hexdigest(),
@@ -178,7 +181,14 @@ class _Loader:
             self.check_names(node.child("sync"))
             for sync in flow.sync if flow else ():
                 reload = Reload(sync.reload.since, sync.reload.every) if sync.reload else None
-                yield Sync(sync.connection, tuple(sync.entities), sync.max_deletes, sync.max_changes, reload)
+                yield Sync(
+                    sync.connection,
+                    tuple(sync.entities),
+                    sync.max_deletes,
+                    sync.max_changes,
+                    reload,
+                    sync.stale_after,
+                )
 
     def check_names(self, node: Node | None) -> None:
         """Note connections and entities that do not exist, and entities that are synced twice."""

@@ -56,7 +56,8 @@ class Sync:
     """These entities of one connection are kept in step in the lake.
 
     `max_deletes` bounds what a close deletes, `max_changes` (None: no bound) what it touches at all. `reload` reads a
-    part of each entity anew now and then.
+    part of each entity anew now and then. An entity that is out of step for `stale_after` seconds is told of (None: a
+    day, or twice as long as it may go without being looked at).
     """
 
     connection: str
@@ -64,6 +65,27 @@ class Sync:
     max_deletes: Allowance = Allowance()
     max_changes: Allowance | None = None
     reload: Reload | None = None
+    stale_after: float | None = None
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """The SMTP server that takes our mail; `security` is `starttls`, `tls` or `none`. A `user` signs in."""
+
+    host: str
+    port: int
+    security: str
+    user: str | None = None
+    password: Secret | None = None
+
+
+@dataclass(frozen=True)
+class Notify:
+    """Who is told by e-mail what a person should know, in whose name, and by which server."""
+
+    to: tuple[str, ...]
+    sender: str
+    server: MailServer
 
 
 @dataclass(frozen=True)
@@ -98,9 +120,9 @@ class StorageAccount:
 class Project:
     """A project in one environment. `lake` and `database` are as written; the properties are what to open.
 
-    `storage` is the account that holds a lake on `az://`. `fingerprint` is a digest of the files it was read from,
-    without `.env` and secrets. `warnings` are what reading found dubious. The database's URL may hold a password and is
-    not shown.
+    `storage` is the account that holds a lake on `az://`. Without `notify` nobody is told anything. `fingerprint` is a
+    digest of the files it was read from, without `.env` and secrets. `warnings` are what reading found dubious. The
+    database's URL may hold a password and is not shown.
     """
 
     name: str
@@ -115,6 +137,7 @@ class Project:
     secrets: tuple[SecretReference, ...] = ()
     fingerprint: str = ""
     storage: StorageAccount | None = None
+    notify: Notify | None = None
 
     def __post_init__(self) -> None:
         if self.lake.startswith(AZURE) and self.storage is None:

@@ -42,6 +42,7 @@ def environment_schema() -> Schema:
     for value in schema["properties"].values():
         value.pop("default", None)
     schema["properties"]["lake"]["anyOf"][1].pop("required")
+    schema["properties"]["notify"]["anyOf"][0].pop("required")
     about = "environments/NAME.yaml, which overlays postroad.yaml key by key."
     return {"$schema": DIALECT, **schema, "title": "Environment", "description": about}
 

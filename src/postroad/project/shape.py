@@ -21,6 +21,8 @@ from postroad.project.model import (
     POSTGRESQL,
     SQLITE,
     Allowance,
+    MailServer,
+    Notify,
     StorageAccount,
 )
 from postroad.sdk.secrets import Secret
@@ -154,6 +156,88 @@ Lake = Annotated[
 ]
 
 
+# What every mail server takes: ASCII, no quoted names, no spaces (RFC 5321, dot-string and domain).
+ADDRESS = r"^(?:mailto:(?://)?)?[A-Za-z0-9!#%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$"
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+PORTS = {"starttls": 587, "tls": 465, "none": 25}
+
+
+def _address(value: str) -> str:
+    if not re.fullmatch(ADDRESS, value, re.ASCII):
+        raise PydanticCustomError("address", "must be an address such as mailto://it-support@acme.example")
+    return re.sub("^mailto:(//)?", "", value)
+
+
+def _addresses(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "string", "pattern": ADDRESS})]
+Addresses = Annotated[
+    list[Address],
+    BeforeValidator(_addresses),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": ADDRESS},
+                {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": ADDRESS}},
+            ]
+        }
+    ),
+]
+
+
+class SmtpShape(Shape):
+    """The server that takes the mail. Encrypted unless it is on this machine; a server that signs in has to be."""
+
+    host: str = Field(default="localhost", pattern=r"^[A-Za-z0-9._:-]+$", description="Its name or address.")
+    port: int | None = Field(default=None, ge=1, le=65535, description="587 unless said; 465 for tls, 25 for none.")
+    security: Literal["starttls", "tls", "none"] | None = Field(
+        default=None, description="starttls unless said, or none for a server on this machine."
+    )
+    user: str | None = Field(default=None, min_length=1, description="Who signs in, where the server wants that.")
+    password: Secret | None = Field(default=None, description="The user's password, such as secret://SMTP_PASSWORD.")
+
+    @model_validator(mode="after")
+    def _signs_in_safely(self) -> SmtpShape:
+        if (self.user is None) != (self.password is None):
+            raise PydanticCustomError("smtp", "user and password belong together")
+        if self.user is not None and self.server.security == "none" and self.host not in THIS_MACHINE:
+            raise PydanticCustomError(
+                "smtp", "the password would cross the network in the clear", {"hint": "write security: starttls or tls"}
+            )
+        return self
+
+    @property
+    def server(self) -> MailServer:
+        """The server, spelt out."""
+        security = self.security or ("none" if self.host in THIS_MACHINE else "starttls")
+        return MailServer(self.host, self.port or PORTS[security], security, self.user, self.password)
+
+
+def _or_null(schema: dict[str, object]) -> dict[str, object]:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+class NotifyShape(Shape):
+    """Who is told by e-mail of failures, recoveries, rejected rows, parked closes, drift and entities out of step."""
+
+    to: Addresses = Field(min_length=1, description="An address such as mailto://it-support@acme.example, or several.")
+    sender: Address | None = Field(
+        None, alias="from", description="The sender; the first of the addresses unless said."
+    )
+    smtp: Annotated[SmtpShape, WithJsonSchema(SmtpShape.model_json_schema())] = Field(
+        default_factory=SmtpShape,
+        description="The server that takes the mail; one on this machine unless said.",
+    )
+
+    @property
+    def notify(self) -> Notify:
+        """The same without what may be left out."""
+        to = tuple(dict.fromkeys(self.to))
+        return Notify(to, self.sender or to[0], self.smtp.server)
+
+
 class ProjectShape(Shape):
     """postroad.yaml, with an environment's overlay merged in."""
 
@@ -162,6 +246,9 @@ class ProjectShape(Shape):
     database: str = Field(DATABASE, description="The tracking database: sqlite:///FILE or postgresql://…")
     connections: dict[Name, ConnectionShape] = Field(default_factory=dict, description="The remote systems, by name.")
     protected: bool = Field(False, description="Ask a person before any write-back.")
+    notify: Annotated[NotifyShape | None, WithJsonSchema(_or_null(NotifyShape.model_json_schema()))] = Field(
+        None, description="Who is told by e-mail what a person should know; nobody unless said."
+    )
 
     @field_validator("database")
     @classmethod
@@ -193,6 +280,9 @@ class SyncShape(Shape):
         description="Park a close that adds, changes and deletes more: rows, or a share as 10%; no bound unless said.",
     )
     reload: ReloadShape | None = Field(None, description="Read the newest part of the entities anew now and then.")
+    stale_after: Every | None = Field(
+        None, description="Tell of an entity that is out of step for so long: 30m, 12h or 7d; a day unless said."
+    )
 
 
 class FlowShape(Shape):

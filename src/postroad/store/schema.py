@@ -182,6 +182,34 @@ leases = Table(
     Column("lease_until", BigInteger, nullable=False),
 )
 
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("topic", String, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("happened", String, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("since_at", BigInteger, nullable=False),
+    Column("noted_at", BigInteger, nullable=False),
+    Column("mail", BigInteger),
+    Index("alerts_of_a_topic", "topic", "id"),
+    Index("alerts_of_a_mail", "mail"),
+    sqlite_autoincrement=True,
+)
+
+mails = Table(
+    "mails",
+    metadata,
+    Column("id", Number, primary_key=True, autoincrement=True),
+    Column("message_id", String, nullable=False),
+    Column("answers", JSON, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("done_at", BigInteger),
+    sqlite_autoincrement=True,
+)
+
 clock = Table(
     "clock",
     metadata,

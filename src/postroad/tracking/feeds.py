@@ -21,6 +21,7 @@ from postroad.store.database import Database
 from postroad.store.rows import Row, first, many
 from postroad.store.schema import entities, payloads, walks
 from postroad.telemetry import Point
+from postroad.tracking.alerts import Alert, Alerts
 from postroad.tracking.moves import (
     abandon_walks,
     feed_row,
@@ -52,9 +53,10 @@ class Landed:
 class Feeds:
     """Cursors, walks and payloads of all connections."""
 
-    def __init__(self, database: Database, runs: Runs) -> None:
+    def __init__(self, database: Database, runs: Runs, alerts: Alerts) -> None:
         self._database = database
         self._runs = runs
+        self._alerts = alerts
 
     # Cursors and payloads
 
@@ -172,11 +174,12 @@ class Feeds:
             if back and refresh:
                 set_due(db, connection, entity, came_back(back), newest_landing(db), withheld=None)
 
-    def note_added(self, connection: str, entity: str, columns: Sequence[str]) -> None:
+    def note_added(self, connection: str, entity: str, columns: Sequence[str], alert: Alert) -> None:
         """These columns are new: their values come with a full refresh. Written before the lake has them."""
         with self._database.write(Point.REFRESH_DUE) as db:
             reason = f"new columns: {', '.join(columns)}"
             set_due(db, connection, entity, reason, newest_landing(db), withheld=None)
+            self._alerts.note(db, alert)
 
     def forget(
         self,
@@ -187,6 +190,7 @@ class Feeds:
         *,
         foreign: bool,
         last_number: int | None = None,
+        alert: Alert | None = None,
     ) -> None:
         """Forget these entities' positions in a feed of changes, abandon their open walks, mark them as due.
 
@@ -203,8 +207,19 @@ class Feeds:
             if last_number is not None:
                 values["last_number"] = last_number
             move_feed(db, connection, feed, **values)
+            if alert is not None:
+                self._alerts.note(db, alert)
 
-    def reset(self, connection: str, feed: str, entity: str, reason: str, *, last_number: int | None = None) -> None:
+    def reset(
+        self,
+        connection: str,
+        feed: str,
+        entity: str,
+        reason: str,
+        *,
+        last_number: int | None = None,
+        alert: Alert | None = None,
+    ) -> None:
         """Forget the cursor and the open walk of an entity's own feed and mark it as due."""
         with self._database.write(Point.REFRESH_DUE) as db:
             set_due(db, connection, entity, reason, newest_landing(db), withheld=None)
@@ -213,6 +228,8 @@ class Feeds:
             if last_number is not None:
                 values["last_number"] = last_number
             move_feed(db, connection, feed, **values)
+            if alert is not None:
+                self._alerts.note(db, alert)
 
     def adopted(self, claim: Claim, entity: str, due: str | None) -> None:
         """The rows of an entity come from elsewhere: no walk before counts, and a full refresh is due, or none is."""

@@ -43,9 +43,9 @@ class Leases:
         self._sleep = sleep
 
     @contextmanager
-    def hold(self, name: str) -> Iterator[Lease]:
-        """Hold the lease for the block, waiting for another holder's stage call to end."""
-        lease = self._wait_for(name)
+    def hold(self, name: str, patience: float = PATIENCE) -> Iterator[Lease]:
+        """Hold the lease for the block, waiting so many seconds for another holder's work to end, else BusyError."""
+        lease = self._wait_for(name, patience)
         try:
             yield lease
         finally:
@@ -92,13 +92,13 @@ class Leases:
             db.execute(insert(clock).values(name="version", value=version))
             return version
 
-    def _wait_for(self, name: str) -> Lease:
+    def _wait_for(self, name: str, patience: float) -> Lease:
         waited = 0.0
         while True:
             try:
                 return self.take(name)
             except BusyError:
-                if waited >= PATIENCE:
+                if waited >= patience:
                     raise
             self._sleep(PAUSE)
             waited += PAUSE

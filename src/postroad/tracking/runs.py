@@ -20,6 +20,7 @@ from postroad.store.database import Database
 from postroad.store.rows import Row, first, many
 from postroad.store.schema import runs
 from postroad.telemetry import Point
+from postroad.tracking.alerts import Alert, Alerts
 from postroad.tracking.holder import proven_dead, this_process
 
 LEASE = 60_000_000  # microseconds; renewed at a quarter of it
@@ -56,9 +57,10 @@ class Failure:
 class Runs:
     """All runs of a project."""
 
-    def __init__(self, database: Database, product_version: str) -> None:
+    def __init__(self, database: Database, product_version: str, alerts: Alerts) -> None:
         self._database = database
         self._product_version = product_version
+        self._alerts = alerts
 
     def claim(self, connection: str, feed: str, options: Mapping[str, Any]) -> Claim:
         """Claim the feed for this process; goes on with a run that waited, succeeds one that was lost.
@@ -104,11 +106,20 @@ class Runs:
         if row is None or row.cancel:
             raise _gone(claim)
 
-    def end(self, claim: Claim, status: str, counts: Mapping[str, Any], reason: str | None = None) -> bool:
-        """Give the run its final status; False if the claim is not ours any more."""
+    def end(
+        self,
+        claim: Claim,
+        status: str,
+        counts: Mapping[str, Any],
+        reason: str | None = None,
+        alert: Alert | None = None,
+    ) -> bool:
+        """Give the run its final status, and note what is to be told of it; False if the claim is not ours any more."""
         with self._database.write(Point.RUN_ENDED) as db:
             values = {"status": status, "reason": reason, "counts": dict(counts), "token": None, "lease_until": None}
             done = db.execute(update(runs).where(_mine(claim)).values(ended_at=self._database.now(db), **values))
+            if done.rowcount == 1 and alert is not None:
+                self._alerts.note(db, alert)
             return done.rowcount == 1
 
     def wait(self, claim: Claim, seconds: float, counts: Mapping[str, Any], reason: str) -> datetime:

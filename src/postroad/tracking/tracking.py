@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from postroad.store.database import Database
 from postroad.telemetry import Watcher, unwatched
+from postroad.tracking.alerts import Alerts
 from postroad.tracking.budget import TrackedBudget
 from postroad.tracking.feeds import Feeds
 from postroad.tracking.files import Files
@@ -17,7 +18,7 @@ from postroad.tracking.walks import Walks
 
 
 class Tracking:
-    """Every book of a project on one database."""
+    """Every book of a project on one database; without `alerting` nothing is noted to be told by e-mail."""
 
     def __init__(
         self,
@@ -27,11 +28,13 @@ class Tracking:
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         watcher: Watcher = unwatched,
+        alerting: bool = False,
     ) -> None:
         self.database = Database(url, clock=clock, watcher=watcher)
-        self.runs = Runs(self.database, product_version)
+        self.alerts = Alerts(self.database, on=alerting)
+        self.runs = Runs(self.database, product_version, self.alerts)
         self.leases = Leases(self.database, sleep)
-        self.feeds = Feeds(self.database, self.runs)
+        self.feeds = Feeds(self.database, self.runs, self.alerts)
         self.walks = Walks(self.database, self.runs)
         self.files = Files(self.database)
         self.rejections = Rejections(self.database)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from postroad.errors import ConfigError
-from postroad.project import Allowance, Connection, Project, Sync, load_project
+from postroad.project import Allowance, Connection, MailServer, Notify, Project, Sync, load_project
 from postroad.sdk.secrets import Secret
 from tests.unit.project.conftest import FakeSettings
 
@@ -198,3 +198,30 @@ def test_the_fingerprint_follows_the_files_but_not_the_secrets(write: Write) -> 
     first = load_project(write(files)).fingerprint
     assert load_project(write({".env": "TOKEN=b"})).fingerprint == first
     assert load_project(write({"flows/a.yaml": FLOW + "# changed\n"})).fingerprint != first
+
+
+NOTIFY = "project: acme\nnotify:\n  to: mailto://it@acme.example\n"
+
+
+def test_who_is_told_and_by_which_server(write: Write) -> None:
+    """A server on this machine unless said; the first address is the sender's."""
+    told = load_project(write({"postroad.yaml": NOTIFY})).notify
+    assert told == Notify(("it@acme.example",), "it@acme.example", MailServer("localhost", 25, "none"))
+    smtp = "  smtp: {host: mail.acme.example, user: postroad, password: secret://SMTP}\n"
+    overlay = "notify: {to: [a@b, mailto:c@d, a@b], from: us@acme.example}\n"
+    folder = write({"postroad.yaml": NOTIFY + smtp, ".env": "SMTP=x", "environments/prod.yaml": overlay,
+                    "environments/laptop.yaml": "notify: null\n"})  # fmt: skip
+    told = load_project(folder, "prod").notify
+    assert told is not None
+    assert (told.to, told.sender) == (("a@b", "c@d"), "us@acme.example")
+    assert (told.server.port, told.server.security, told.server.user) == (587, "starttls", "postroad")
+    assert told.server.password is not None
+    assert told.server.password.reveal() == "x"
+    assert load_project(folder, "laptop").notify is None
+
+
+def test_a_password_in_the_file_is_warned_of(write: Write) -> None:
+    smtp = "  smtp: {host: mail, security: tls, user: u, password: planted}\n"
+    project = load_project(write({"postroad.yaml": NOTIFY + smtp}))
+    assert [(each.code, each.line) for each in project.warnings] == [("literal-secret", 4)]
+    assert "planted" not in repr(project)

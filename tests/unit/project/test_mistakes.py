@@ -58,6 +58,20 @@ ROOT_MISTAKES: list[tuple[str, list[Place]]] = [
     ("project: acme\ndatabase: mysql://localhost\n", [("bad-value", 2, 11)]),
     ("project: acme\ndatabase: 'sqlite:///:memory:'\n", [("bad-value", 2, 11)]),
     ("project: acme\ndatabase: secret://DB\n", [("wrong-type", 2, 11)]),
+    # who is told
+    ("project: acme\nnotify: {}\n", [("missing-key", 2, 1)]),
+    ("project: acme\nnotify: {to: nobody}\n", [("bad-value", 2, 14)]),
+    ("project: acme\nnotify: {to: []}\n", [("bad-value", 2, 14)]),
+    ("project: acme\nnotify: {to: [a@b, 12]}\n", [("wrong-type", 2, 20)]),
+    ('project: acme\nnotify: {to: "a@b\\nBcc: c@d"}\n', [("bad-value", 2, 14)]),
+    ("project: acme\nnotify: {to: 'a@b, c@d'}\n", [("bad-value", 2, 14)]),
+    ("project: acme\nnotify: {to: a@b, form: c@d}\n", [("unknown-key", 2, 19)]),
+    ("project: acme\nnotify: {to: a@b, smtp: {port: 0}}\n", [("bad-value", 2, 32)]),
+    ("project: acme\nnotify: {to: a@b, smtp: {host: mail, user: u}}\n", [("bad-value", 2, 25)]),
+    (
+        "project: acme\nnotify: {to: a@b, smtp: {host: mail, security: none, user: u, password: secret://P}}\n",
+        [("bad-value", 2, 25)],
+    ),
     # connectors and their settings
     ("project: acme\nconnections:\n  erp: {url: http://x}\n", [("missing-key", 3, 3)]),
     ("project: acme\nconnections:\n  erp: {connector: fak}\n", [("unknown-connector", 3, 20)]),
@@ -126,6 +140,7 @@ FLOW_MISTAKES: list[tuple[str, list[Place]]] = [
     ("sync:\n  - {from: erp, entities: [employees], max_deletes: 101%}\n", [("bad-value", 2, 53)]),
     ("sync:\n  - {from: erp, entities: [employees], max_deletes: -1}\n", [("bad-value", 2, 53)]),
     ("sync:\n  - {from: erp, entities: [employees], max_deletes: true}\n", [("bad-value", 2, 53)]),
+    ("sync:\n  - {from: erp, entities: [employees], stale_after: soon}\n", [("bad-value", 2, 53)]),
     ("sync:\n  - {from: $UNSET, entities: [employees]}\n", [("unset-variable", 2, 12)]),
 ]
 

@@ -53,6 +53,9 @@ def test_examples_and_variables_are_valid() -> None:
     assert valid(environment_schema(), "{}")
     assert valid(project_schema(), "project: acme\nlake: {url: az://acme-dev, account: $ACCOUNT, key: secret://KEY}\n")
     assert valid(environment_schema(), "lake: {account: other}\n")
+    assert valid(project_schema(), "project: acme\nnotify: {to: mailto://a@acme.example}\n")
+    assert valid(environment_schema(), "notify: {smtp: {port: 2525}}\n")
+    assert valid(environment_schema(), "notify: null\n")
 
 
 @pytest.mark.parametrize(
@@ -64,6 +67,9 @@ def test_examples_and_variables_are_valid() -> None:
         "project: acme\nlake: [x]\n",
         "project: acme\nlake: {account: abc}\n",
         "project: acme\nlake: {url: az://container, acount: abc}\n",
+        "project: acme\nnotify: {}\n",
+        "project: acme\nnotify: {to: nobody}\n",
+        "project: acme\nnotify: {to: a@b, smtp: {hots: mail}}\n",
         "project: acme\nconnections:\n  erp: {url: http://x}\n",
         "project: acme\nconnections:\n  erp: {connector: fak}\n",
         "project: acme\nconnections:\n  my erp: {connector: fake, url: http://x}\n",
