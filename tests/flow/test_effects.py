@@ -156,7 +156,8 @@ def test_fsync_order(tmp_path: Path, strace: str) -> None:
                        capture_output=True)  # fmt: skip
         watched = "trace=fsync,fdatasync,rename,renameat,renameat2,openat,link,linkat,pwrite64"
         subprocess.run(
-            [strace, "-f", "-y", "-s", "5000", "-e", watched, "-o", str(trace), *here, "run", "-p", str(tmp_path / "p")],
+            [strace, "-f", "-y", "-s", "5000", "-e", watched, "-o", str(trace),
+             *here, "run", "-p", str(tmp_path / "p")],
             check=True, env=environment, capture_output=True,
         )  # fmt: skip
     calls = _calls(trace)
