@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
@@ -53,12 +53,14 @@ class Member:
 class Look:
     """A table that is kept open, and the actions that were read in the version that it is at.
 
-    An object store takes its time for each entry of a log, so there a second look reads what is new. A dict is
-    replaced, never emptied: what another thread still puts into the old one is not seen.
+    An object store takes its time for each entry of a log, so there a second look reads what is new; on a local disk
+    it opens the table anew where `last`, what the system says of the log's last entry, is another. A dict is replaced,
+    never emptied: what another thread still puts into the old one is not seen.
     """
 
     handle: DeltaTable
     version: int
+    last: tuple[str, int, int, int] | None
     actions: dict[str, int | None] = field(default_factory=dict)
 
     def renew(self) -> None:
@@ -206,16 +208,27 @@ class DeltaLog:
 
     def _look(self) -> Look | None:
         """The table as it is now; None if it was never committed."""
+        # Read before the table is: a commit in between makes the next look open it once more.
+        last = self._last() if self._disk.local else None
         look: Look | None = self._disk.opened.get(self.folder)
-        if look is not None:
+        if look is None or look.last != last:
+            handle = self._handle()
+            look = None if handle is None else Look(handle, handle.version(), last)
+            self._disk.opened[self.folder] = look
+        elif not self._disk.local:
             with self._disk.named_errors():
                 look.renew()
-            return look
-        handle = self._handle()
-        look = None if handle is None else Look(handle, handle.version())
-        if look is not None and not self._disk.local:
-            self._disk.opened[self.folder] = look
         return look
+
+    def _last(self) -> tuple[str, int, int, int] | None:
+        """What the local disk says of the log's last entry, torn or not; None if there is none."""
+        last = max(self._entries(), default=None)
+        if last is None:
+            return None
+        with suppress(FileNotFoundError):  # a torn one that was set aside just now
+            found = Path(self._disk.url(last)).stat()
+            return last, found.st_ino, found.st_size, found.st_mtime_ns
+        return None
 
     def _handle(self) -> DeltaTable | None:
         """The table, opened anew: a commit goes through a handle of its own, which no other look moves on."""

@@ -22,7 +22,7 @@ class Disk(Protocol):
     """A tree of files whose names are paths relative to its root, with `/`.
 
     `local` says that files can be opened by their paths, that what delta-rs wrote has to be flushed by us, and that a
-    power cut may tear it. `opened` keeps Delta tables open between two looks, by folder, where opening costs much.
+    power cut may tear it. `opened` keeps Delta tables open between two looks, by folder.
     """
 
     watcher: Watcher
