@@ -11,6 +11,8 @@ import pytest
 from postroad.connectors.excel_link import connector as excel_link
 from postroad.connectors.excel_link.simulator import ExcelLinkSimulator
 from postroad.connectors.excel_link.simulator.addresses import DEFAULT_PORT
+from postroad.connectors.files import connector as files
+from postroad.connectors.files import reading
 from postroad.connectors.xledger import connector
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.connectors.xledger.simulator import XledgerSimulator
@@ -64,3 +66,24 @@ class TestExcelLink(SourceSuite):
     def change_one(self) -> None:
         """One row changes."""
         self.server.change("cost_categories")
+
+
+class TestFiles(SourceSuite):
+    """The shipped example's folder, each file of several pages."""
+
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The example's project as it is written."""
+        monkeypatch.setattr(reading, "BLOCK", 80)
+        init_project(tmp_path, files.name)
+        self.drop = tmp_path / "drop"
+        self.settings = load_project(tmp_path).settings("drop")
+
+    def source(self) -> Source:
+        """A source that looks into the folder."""
+        assert files.source is not None
+        return files.source(self.settings, Tools(MemoryBudget(time.time), time.time))
+
+    def change_one(self) -> None:
+        """A file with one row is dropped."""
+        (self.drop / "vendors_9.csv").write_text("Account;Name;Credit limit;Since\nV-1001;Nordic Paper AB;1;\n")

@@ -43,7 +43,7 @@ HOMES = {
     "fastapi": {"server"},
     "graphql": {"connectors"},
     "httpx": {"sdk", "connectors"},
-    "obstore": {"lake"},
+    "obstore": {"lake", "connectors"},
     "psycopg": {"store"},
     "pyspark": {"spark"},
     "python_calamine": {"connectors"},

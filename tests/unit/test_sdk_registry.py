@@ -21,7 +21,8 @@ def test_a_folder_without_a_source_is_no_connector_but_can_be_simulated(capsys: 
 def test_every_connector_is_loaded_with_its_simulator() -> None:
     for name in connector_names():
         assert load_connector(name).name == name
-        assert load_simulator(name) == load_connector(name).simulator
+        if load_connector(name).simulator is not None:  # a folder of files needs none
+            assert load_simulator(name) == load_connector(name).simulator
 
 
 def test_an_unknown_simulator_is_told_with_the_others() -> None:

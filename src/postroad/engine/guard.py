@@ -29,7 +29,7 @@ class Guard:
     def __init__(self, bench: Bench, dataset: Dataset, walk: Mapping[str, Any], scope: Scope, page_rows: int) -> None:
         self._key = dataset.entity.key
         self._walk = walk
-        self._page_rows = page_rows
+        self._empty = not page_rows and not scope.adds
         self._rows = _rows_inside(dataset, scope)
         rule = bench.rule(dataset.entity.name)
         self._most = rule.max_deletes.of(self._rows)
@@ -51,7 +51,7 @@ class Guard:
         """Why the close has to be parked, if it has to."""
         if self._walk["allowed"]:
             return None
-        if self._rows and not self._page_rows:
+        if self._rows and self._empty:
             return f"the snapshot is empty while the table has {self._rows:,} rows"
         if self.deletes > self._most:
             return f"it would delete {self.deletes:,} of {self._rows:,} rows; max_deletes allows {self._most:,}"

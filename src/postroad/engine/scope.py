@@ -63,6 +63,8 @@ class Rule:
 
     def deletable(self, rows: pa.Table) -> pa.Table:
         """Of current rows that the snapshot lacks those inside its scope."""
+        if self.scope.adds:
+            return rows.slice(0, 0)
         return rows if self.scope.column is None else rows.filter(inside(self.scope, rows))
 
     def _rest(self, rows: pa.Table | None, taken: pa.Table) -> pa.Table | None:

@@ -121,7 +121,11 @@ class _Loader:
     def validated(self, model: type[Model], node: Node, prefix: str = "") -> Model | None:
         try:
             # A connector that does not say what unknown keys mean does not get them: they are misspelt ones.
-            return model.model_validate(node.plain(), extra=None if model.model_config.get("extra") else "forbid")
+            return model.model_validate(
+                node.plain(),
+                extra=None if model.model_config.get("extra") else "forbid",
+                context={"folder": self.folder},
+            )
         except ValidationError as error:
             note_errors(error, model, node, self.notes, prefix)
             return None

@@ -77,6 +77,7 @@ class Walks:
             drop_replays(db, claim.connection, entity, scope.name, self._database.now(db), parked=False)
             move_feed(db, claim.connection, claim.feed, cursor=None, moved_at=self._database.now(db))
             bounds = {"column": scope.column, "equals": scope.equals, "at_least": scope.at_least, "moves": scope.moves}
+            bounds |= {"adds": True} if scope.adds else {}
             return self._new(
                 db,
                 claim,

@@ -1,0 +1,127 @@
+"""The declared datasets as the engine and the readers know them: entities, feeds, columns, fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import pyarrow as pa
+
+from postroad.connectors.files.patterns import places
+from postroad.connectors.files.settings import ColumnSettings, DatasetSettings, FilesSettings, Kind
+from postroad.records import ALL, MONEY, Entity, Feed, Scope, column_name
+
+READER = 1  # raised when the same file would be read differently, so that all files are read again
+CHANGES: Final = "changes"
+UPSERTS = Scope(adds=True)
+TYPES: Mapping[Kind, pa.DataType] = {
+    "text": pa.string(),
+    "int": pa.int64(),
+    "decimal": MONEY,
+    "date": pa.date32(),
+    "datetime": pa.timestamp("us", "UTC"),
+    "bool": pa.bool_(),
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One declared column: its caption in the file, its name in the lake, what its cells hold."""
+
+    caption: str
+    name: str
+    kind: Kind
+    round: int | None = None
+    format: str | None = None
+
+    @property
+    def type(self) -> pa.DataType:
+        """Its Arrow type."""
+        return TYPES[self.kind]
+
+
+@dataclass(frozen=True)
+class DeclaredDataset:
+    """One dataset: its settings, columns, and the zone of its times."""
+
+    name: str
+    settings: DatasetSettings
+    columns: tuple[Column, ...]
+    zone: str
+
+    @cached_property
+    def entity(self) -> Entity:
+        """The entity: what stands in braces in the pattern comes first, and is part of the key."""
+        ours = [pa.field(name, pa.string(), nullable=False) for name in self.placed]
+        if self.settings.file_as is not None:
+            ours.append(pa.field(self.settings.file_as, pa.string(), nullable=False))
+        if self.settings.line_as is not None:
+            ours.append(pa.field(self.settings.line_as, pa.int64(), nullable=False))
+        names = {column.caption: column.name for column in self.columns}
+        key = (*self.placed, *(names.get(each, each) for each in self.settings.key))
+        theirs = [
+            pa.field(each.name, each.type, nullable=each.name not in key, metadata={"source": each.caption})
+            for each in self.columns
+        ]
+        return Entity(self.name, key, pa.schema([*ours, *theirs]))
+
+    @property
+    def placed(self) -> list[str]:
+        """The columns that are named in the pattern."""
+        return places(self.settings.files)
+
+    @property
+    def walks(self) -> list[Feed]:
+        """One walk that reads all files, or one for each scope, which reads the newest file of it."""
+        settings = self.settings
+        if settings.holds == CHANGES:
+            return [Feed(self.name, (self.entity,), "walk", UPSERTS)]
+        if not settings.scopes:
+            return [Feed(self.name, (self.entity,), "walk", ALL, revalidates=True)]
+        column = self.placed[0]
+        scopes = [Scope(each, column, each) for each in settings.scopes]
+        return [Feed(f"{self.name}.{each.name}", (self.entity,), "walk", each, revalidates=True) for each in scopes]
+
+    def fingerprint(self, folder: str) -> str:
+        """A digest of the declaration and the folder: under another one no file counts as read."""
+        settings = self.settings
+        layout = [(each.caption, each.name, each.kind, each.round, each.format) for each in self.columns]
+        facts = [READER, folder, settings.files, settings.holds, settings.format, layout, settings.key]
+        facts += [settings.encoding, settings.delimiter, settings.quote, settings.header, settings.sheet]
+        facts += [settings.file_as, settings.line_as, settings.decimal_sign, settings.nulls, self.zone]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
+
+
+class Datasets:
+    """All datasets of a connection."""
+
+    def __init__(self, settings: FilesSettings) -> None:
+        zone = settings.time_zone
+        self._datasets = {name: _dataset(name, each, zone) for name, each in settings.datasets.items()}
+
+    def __getitem__(self, name: str) -> DeclaredDataset:
+        return self._datasets[name]
+
+    def __iter__(self) -> Iterator[DeclaredDataset]:
+        return iter(self._datasets.values())
+
+    def feeds(self) -> Iterator[Feed]:
+        """One feed of all changes, if there are any, and the walks."""
+        changing = tuple(each.entity for each in self if each.settings.holds == CHANGES)
+        if changing:
+            yield Feed(CHANGES, changing, CHANGES)
+        for each in self:
+            yield from each.walks
+
+
+def _dataset(name: str, settings: DatasetSettings, zone: str) -> DeclaredDataset:
+    columns = tuple(_column(caption, each) for caption, each in settings.columns.items())
+    return DeclaredDataset(name, settings, columns, zone)
+
+
+def _column(caption: str, settings: ColumnSettings) -> Column:
+    return Column(caption, settings.name or column_name((caption,)), settings.type, settings.round, settings.format)

@@ -1,0 +1,133 @@
+"""Walks: of a dataset of changes all files that are there, in order; of a snapshot the newest file of its scope.
+
+The cursor says which page of which file landed last. A kill costs the reading of that file's pages up to there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from postroad.connectors.files.changes import EXPIRED
+from postroad.connectors.files.datasets import CHANGES, DeclaredDataset
+from postroad.connectors.files.places import ChangedError, Found, Place
+from postroad.connectors.files.reading import NOTHING, Page, Reading, digest_of
+from postroad.connectors.files.settings import FilesSettings
+from postroad.connectors.files.settled import Listing, require_declared, scoped
+from postroad.errors import CursorExpiredError
+from postroad.records import Feed, Json, Payload, Want
+
+EMPTY = Page(b"", {"format": NOTHING, "file": "", "values": {}})
+
+
+@dataclass
+class Walk:
+    """One reading of a walk, from its beginning or from where it stands."""
+
+    settings: FilesSettings
+    place: Place
+    listing: Listing
+    dataset: DeclaredDataset
+    feed: Feed
+
+    def payloads(self, want: Want) -> Iterator[Payload]:
+        """See `Source.fetch`; the last payload closes."""
+        if self.dataset.settings.holds == CHANGES:
+            return self._closing(self._all(want.cursor))
+        return self._snapshot(want.cursor)
+
+    # All files
+
+    def _all(self, cursor: Json) -> Iterator[Payload]:
+        """Files behind the one that landed last, and what is left of that one."""
+        if cursor is not None and cursor["fingerprint"] != self._fingerprint:
+            raise CursorExpiredError(EXPIRED, [self.dataset.name])
+        after, name, tag, pages = cursor["at"] if cursor is not None else (-1, "", "", 0)
+        for file in self.listing.of(self.dataset).ready:
+            if file.name == name and file.tag != tag:
+                landed = 0  # It was written anew: all of it once more, and the later rows of a key win.
+            elif file.order < (after, name):
+                continue
+            else:
+                landed = pages if file.name == name else 0
+            yield from self._pages(file, landed)
+
+    def _pages(self, file: Found, landed: int) -> Iterator[Payload]:
+        reading = Reading(self.settings, self.place, self.dataset, file)
+        for number, page in enumerate(reading.pages(), 1):
+            if number > landed:
+                at = [file.modified, file.name, file.tag, number]
+                yield self._payload(page, f"{file.name}#{number}", {"fingerprint": self._fingerprint, "at": at})
+
+    def _closing(self, payloads: Iterator[Payload]) -> Iterator[Payload]:
+        """The same, the last one closing; where nothing is left an empty one closes."""
+        before: Payload | None = None
+        for payload in payloads:
+            if before is not None:
+                yield before
+            before = payload
+        if before is None:
+            before = self._payload(EMPTY, "nothing more", {"fingerprint": self._fingerprint, "at": [-1, "", "", 0]})
+        yield replace(before, closes=True)
+
+    # A snapshot
+
+    def _snapshot(self, cursor: Json) -> Iterator[Payload]:
+        """The newest file, if it is another one than the cursor knows; older ones mean nothing any more."""
+        known = cursor if cursor and cursor["fingerprint"] == self._fingerprint else None
+        ready = self.listing.of(self.dataset).ready
+        scope = self.feed.scope.name if self.dataset.settings.scopes else None
+        newest = max(scoped(self.dataset, ready, scope), key=lambda file: file.order, default=None)
+        if known is not None and "landed" in known:
+            yield from self._rest(known, newest)
+        elif newest is None:
+            if known is not None and known["name"] and self.dataset.settings.removed == "empty":
+                yield self._removed()
+        elif (news := newest if known is None else self._news(known, newest, ready)) is not None:
+            yield from self._whole(news, 0)
+        if known is not None:
+            require_declared(self.dataset, ready)
+
+    def _news(self, known: Mapping[str, Json], newest: Found, ready: Sequence[Found]) -> Found | None:
+        """A newer file than the one that was read, or that one if it holds something else now."""
+        if newest.order <= (known["modified"], known["name"]):
+            same = next((each for each in ready if each.name == known["name"]), None)
+            if same is None or same.tag == known["tag"]:
+                return None
+            newest = same
+        if newest.name != known["name"] or newest.size != known["size"]:
+            return newest
+        return None if newest.tag == known["tag"] or digest_of(self.place, newest) == known["digest"] else newest
+
+    def _rest(self, known: Mapping[str, Json], newest: Found | None) -> Iterator[Payload]:
+        """What is left of a file whose first pages landed; of another one now its walk begins again."""
+        if newest is not None and (newest.name, newest.tag) == (known["name"], known["tag"]):
+            yield from self._whole(newest, known["landed"])
+        elif known["name"] in self.listing and (newest is None or newest.order < (known["modified"], known["name"])):
+            raise ChangedError(known["name"])
+        else:
+            raise CursorExpiredError(f"{known['name']} was replaced before it was read to its end", [self.dataset.name])
+
+    def _whole(self, file: Found, landed: int) -> Iterator[Payload]:
+        reading = Reading(self.settings, self.place, self.dataset, file)
+        facts = {"fingerprint": self._fingerprint, "name": file.name, "modified": file.modified, "tag": file.tag}
+        before: Page = EMPTY
+        number = 0
+        for number, page in enumerate(reading.pages(), 1):
+            if number - 1 > landed:
+                yield self._payload(before, f"{file.name}#{number - 1}", {**facts, "landed": number - 1})
+            before = page
+        cursor = {**facts, "size": file.size, "digest": reading.digest}
+        yield replace(self._payload(before, f"{file.name}#{number}", cursor), closes=True)
+
+    def _removed(self) -> Payload:
+        """No file is there any more, and somebody wants that to mean no rows: the guard asks again."""
+        facts = {"fingerprint": self._fingerprint, "name": "", "modified": -1, "tag": "", "size": 0, "digest": ""}
+        return replace(self._payload(EMPTY, "removed", facts), closes=True)
+
+    def _payload(self, page: Page, identifier: str, cursor: Json) -> Payload:
+        return Payload(page.body, cursor, identifier, (self.dataset.name,), page.meta, scope=self.feed.scope.name)
+
+    @property
+    def _fingerprint(self) -> str:
+        return self.dataset.fingerprint(self.settings.folder)
