@@ -84,6 +84,7 @@ class _Question:
     method: str
     headers: Mapping[str, str]
     body: bytes = b""
+    path: str = ""
 
 
 Classify = Callable[[int, Mapping[str, str], bytes], Exception | None]
@@ -144,13 +145,16 @@ class HttpClient:
         if "_client" in vars(self):
             self._client.close()
 
-    def post(self, body: bytes, content_type: str = "application/json") -> Answer:
-        """Send `body` and return the answer; the exception tree of `postroad.errors` for everything else."""
-        return self._answered(_Question("POST", {"content-type": content_type}, body))
+    def post(self, body: bytes, content_type: str = "application/json", path: str = "") -> Answer:
+        """Send `body` and return the answer; the exception tree of `postroad.errors` for everything else.
 
-    def get(self, headers: Mapping[str, str] | None = None) -> Answer:
+        `path` stands behind the client's URL, as it is.
+        """
+        return self._answered(_Question("POST", {"content-type": content_type}, body, path))
+
+    def get(self, headers: Mapping[str, str] | None = None, path: str = "") -> Answer:
         """The answer to a GET, errors as those of `post`; status 304 where `headers` ask for it (RFC 9110, 13.1)."""
-        return self._answered(_Question("GET", headers or {}))
+        return self._answered(_Question("GET", headers or {}, path=path))
 
     def _answered(self, question: _Question) -> Answer:
         renewed = False
@@ -192,7 +196,8 @@ class HttpClient:
     def _exchange(self, question: _Question, credentials: Credentials) -> Answer:
         headers = {**credentials.headers, **question.headers}
         try:
-            with self._client.stream(question.method, self._url, content=question.body, headers=headers) as response:
+            url = f"{self._url}{question.path}"
+            with self._client.stream(question.method, url, content=question.body, headers=headers) as response:
                 told = dict(response.headers.items())
                 return Answer(response.status_code, told, self._read(response), credentials.mark)
         except _FOREIGN as error:

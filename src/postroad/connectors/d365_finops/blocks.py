@@ -1,0 +1,105 @@
+"""A file of a package cut into blocks of whole rows, each small enough to be one payload.
+
+A block is the text of its rows in UTF-8, whatever the file was in; what a reader must know (captions, delimiter) goes
+into the payload's meta, so that each block can be parsed alone. The same file gives the same blocks again.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from postroad.errors import RemoteError
+
+MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+)
+MOST_HEADER = 1 << 20
+BACK = 10_000  # line ends that are looked at for one that is outside quotes
+
+
+@dataclass(frozen=True)
+class Block:
+    """The captions of a file, and some of its rows."""
+
+    captions: tuple[str, ...]
+    text: bytes
+
+
+def blocks(pieces: Iterator[bytes], encoding: str, delimiter: str, qualifier: str, size: int) -> Iterator[Block]:
+    """The blocks of a file, none for one without rows; RemoteError for one that cannot be cut."""
+    texts = _decoded(pieces, encoding)
+    waiting, captions = _header(texts, delimiter, qualifier)
+    for text in texts:
+        waiting += text
+        while len(waiting) >= size:
+            end = _boundary(waiting, size, qualifier)
+            yield Block(captions, _packed(waiting[:end]))
+            waiting = waiting[end:]
+    if waiting.strip("\r\n"):
+        yield Block(captions, _packed(waiting))
+
+
+def _decoded(pieces: Iterator[bytes], encoding: str) -> Iterator[str]:
+    first = next(pieces, b"")
+    mark, found = next(((mark, name) for mark, name in MARKS if first.startswith(mark)), (b"", encoding))
+    # Bytes that are no text go through as they are: the row that holds them is refused, not the file.
+    errors = "surrogatepass" if "utf-16" in found or "utf-32" in found else "surrogateescape"
+    decoder = codecs.getincrementaldecoder(found)(errors)
+    try:
+        yield decoder.decode(first[len(mark) :])
+        for piece in pieces:
+            yield decoder.decode(piece)
+        yield decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise RemoteError(
+            f"a file of the package is not in {found}: set encoding to what the source format has"
+        ) from None
+
+
+def _packed(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def _header(texts: Iterator[str], delimiter: str, qualifier: str) -> tuple[str, tuple[str, ...]]:
+    """The text behind the first line, and that line's captions."""
+    waiting = ""
+    for text in texts:
+        waiting += text
+        if "\n" in waiting:
+            break
+        if len(waiting) > MOST_HEADER:
+            raise RemoteError("a file of the package has no header line: set the source format's option for it")
+    line, _, rest = waiting.partition("\n")
+    read = next(csv.reader(io.StringIO(line.rstrip("\r")), delimiter=delimiter, quotechar=qualifier), [])
+    captions = tuple(caption.strip().upper() for caption in read)
+    if len(set(captions)) != len(captions):
+        raise RemoteError("a file of the package names a column twice: check the mapping of its project")
+    return rest, captions
+
+
+def _boundary(text: str, size: int, qualifier: str) -> int:
+    """Where the last row ends that fits, by the line ends outside quotes; where no quote fits, by the last line end."""
+    last = text.rfind("\n", 0, size) + 1 or text.find("\n") + 1
+    if last == 0:
+        return len(text)
+    end, odd = last, text.count(qualifier, 0, last) % 2
+    for _ in range(BACK):
+        if not odd:
+            return end
+        before = text.rfind("\n", 0, end - 1) + 1
+        if before == 0:
+            break
+        odd ^= text.count(qualifier, before, end) % 2
+        end = before
+    return last

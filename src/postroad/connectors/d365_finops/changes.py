@@ -1,0 +1,161 @@
+"""The changes: one round exports the project with change tracking in every company, one company after another.
+
+A position of change tracking moves when the export runs, not when its package is fetched (fact sheet 4). So what an
+execution holds is wanted until it has landed, and whatever is lost on the way is remembered in the cursor before
+anything else: the entity is due a full refresh then. The first export of an entity holds all of its rows; a walk reads
+those, so nothing of it is landed: it only takes the position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from typing import Any
+
+from postroad.connectors.d365_finops.api import Execution
+from postroad.connectors.d365_finops.declaration import Declaration
+from postroad.connectors.d365_finops.exports import LostError, Pause
+from postroad.connectors.d365_finops.session import Session
+from postroad.errors import CursorExpiredError, EntitiesFailedError, RemoteError
+from postroad.records import Json, Payload
+
+
+@dataclass(frozen=True)
+class Round:
+    """An open round: the companies that are left, the execution of the first of them, and what of it has landed.
+
+    `fresh` entities take their position in this round; `broken` ones could not, and why; `lost` ones held a position,
+    and changes behind it are gone, and why.
+    """
+
+    left: tuple[str, ...]
+    fresh: tuple[str, ...]
+    size: int
+    execution: str | None = None
+    began: float = 0.0
+    seen: bool = False
+    blocks: int = 0
+    broken: Mapping[str, str] | None = None
+    lost: Mapping[str, str] | None = None
+
+
+class Poll:
+    """One reading of the changes of some entities to their head."""
+
+    def __init__(self, session: Session, declarations: Sequence[Declaration], cursor: Json) -> None:
+        self._session = session
+        self._declarations = declarations
+        self._names = [each.name for each in declarations]
+        self._cursor: dict[str, Any] = {name: held for name, held in (cursor or {}).items() if name in self._names}
+
+    def payloads(self) -> Iterator[Payload]:
+        """What follows the cursor; an open round is gone on with, and ends the poll.
+
+        Raises CursorExpiredError for entities whose changes are lost, after those of the others were yielded.
+        """
+        self._refuse_foreign()
+        self._refuse_lost({name: held["lost"] for name, held in self._cursor.items() if held.get("lost")})
+        here = self._open_round()
+        while here.left:
+            if here.execution is None:
+                here = replace(here, **self._session.exports.minted(), blocks=0)
+                yield self._moved(here)
+            here = yield from self._company(here)
+            yield self._moved(here)
+        yield Payload(None, self._final(here))
+        self._refuse_lost(here.lost or {})
+        if here.broken:
+            raise EntitiesFailedError({name: RemoteError(why) for name, why in here.broken.items()})
+
+    def _company(self, here: Round) -> Generator[Payload, None, Round]:
+        """Land what the export of one company holds; the round after it."""
+        company = here.left[0]
+        assert here.execution is not None
+        execution = Execution(here.execution, self._session.settings.project, company, here.began)
+        try:
+            status = self._session.exports.ended(execution, seen=here.seen)
+            if isinstance(status, Pause):
+                if status.seen and not here.seen:
+                    yield self._moved(replace(here, seen=True))
+                raise status.error
+            labels = {each.name: each.label for each in self._declarations}
+            failed = self._session.exports.failed(execution, labels, status)
+            yield from self._landed(here, execution, [name for name in self._names if name not in failed])
+        except LostError as error:
+            failed = dict.fromkeys(self._names, f"{error}")
+        return self._passed(here, company, failed)
+
+    def _landed(self, here: Round, execution: Execution, good: Sequence[str]) -> Iterator[Payload]:
+        """The blocks of the entities that have a position."""
+        wanted = [
+            each
+            for each in self._declarations
+            if each.name in good and each.name not in self._passed_over(here)
+            and self._session.exports_of(each, execution.company)
+        ]  # fmt: skip
+        if not wanted:
+            return
+        with self._session.exports.package(execution) as package:
+            pieces = self._session.pieces(package, execution, wanted, here.size)
+            for number, piece in enumerate(islice(pieces, here.blocks, None), here.blocks + 1):
+                moved = replace(here, seen=True, blocks=number)
+                cursor, names = self._as_cursor(moved), (piece.declaration.name,)
+                yield Payload(piece.block.text, cursor, piece.identifier, names, piece.meta)
+
+    def _passed_over(self, here: Round) -> set[str]:
+        return {*here.fresh, *(here.broken or {}), *(here.lost or {})}
+
+    def _passed(self, here: Round, company: str, failed: Mapping[str, str]) -> Round:
+        """The round once a company is done; of a shared entity only its own company's export counts."""
+        broken, lost = dict(here.broken or {}), dict(here.lost or {})
+        for declaration in self._declarations:
+            name = declaration.name
+            if name in failed and self._session.exports_of(declaration, company):
+                kind = broken if name in here.fresh else lost
+                kind.setdefault(name, f"{company}: {failed[name]}")
+        return replace(
+            here, left=here.left[1:], execution=None, seen=False, blocks=0, broken=broken or None, lost=lost or None
+        )
+
+    def _open_round(self) -> Round:
+        """The round that is open, or a new one; entities without a position join it."""
+        found = next((held["round"] for held in self._cursor.values() if held.get("round")), None)
+        new = [name for name in self._names if name not in self._cursor]
+        if found is None:
+            return Round(self._session.settings.companies, tuple(new), self._session.block_size)
+        here = Round(**{**found, "left": tuple(found["left"]), "fresh": tuple(found["fresh"])})
+        forgotten = [name for name in new if name not in here.fresh]
+        kept = {name: why for name, why in (here.lost or {}).items() if name not in forgotten}
+        return replace(here, fresh=(*here.fresh, *forgotten), lost=kept or None)
+
+    def _moved(self, here: Round) -> Payload:
+        return Payload(None, self._as_cursor(here))
+
+    def _as_cursor(self, here: Round) -> dict[str, Any]:
+        held = {"scope": self._session.settings.scope, "round": asdict(here)}
+        return dict.fromkeys(self._names, held)
+
+    def _final(self, here: Round) -> dict[str, Any]:
+        """The positions after a round; one that could not be taken is none."""
+        lost, scope = here.lost or {}, self._session.settings.scope
+        return {
+            name: {"scope": scope, "lost": lost[name]} if name in lost else {"scope": scope}
+            for name in self._names
+            if name not in (here.broken or {})
+        }
+
+    def _refuse_foreign(self) -> None:
+        scope = self._session.settings.scope
+        foreign = [name for name, held in self._cursor.items() if held.get("scope") != scope]
+        if foreign:
+            raise CursorExpiredError(
+                f"the positions of {', '.join(foreign)} are those of another environment, project or list of companies",
+                foreign,
+                foreign=True,
+            )
+
+    def _refuse_lost(self, lost: Mapping[str, str]) -> None:
+        if lost:
+            told = "; ".join(f"{name}: {why}" for name, why in lost.items())
+            raise CursorExpiredError(f"changes may be lost: {told}", list(lost))

@@ -1,0 +1,140 @@
+"""One export from its start to its end: asked for under our own id, looked at, never started twice.
+
+The execution id is durable before `ended` is called with it, so whoever comes after a kill asks for the same execution.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from postroad.connectors.d365_finops import faults
+from postroad.connectors.d365_finops.api import FINAL, Api, Execution
+from postroad.connectors.d365_finops.download import Download
+from postroad.connectors.d365_finops.faults import BuildingError, GoneError, MissingError, RefusedError
+from postroad.connectors.d365_finops.package import DamagedError, Package
+from postroad.connectors.d365_finops.settings import FinopsSettings
+from postroad.errors import RemoteError, ThrottledError, TransientError
+from postroad.records import Json
+from postroad.sdk.connector import Tools
+
+MB = 1024 * 1024
+DAMAGED_TRIES = 3
+
+
+class LostError(RemoteError):
+    """An execution that was seen is not known any more, or its package is gone: what it held is lost."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """The export goes on; `seen` says that its execution is known to the remote system."""
+
+    error: ThrottledError
+    seen: bool
+
+
+class Exports:
+    """The exports of one connection."""
+
+    def __init__(
+        self, api: Api, settings: FinopsSettings, tools: Tools, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._api = api
+        self._settings = settings
+        self._tools = tools
+        self._transport = transport
+
+    def minted(self) -> dict[str, Json]:
+        """A new execution id, and when it was made."""
+        return {"execution": f"postroad-{uuid.uuid4()}", "began": self._tools.clock(), "seen": False}
+
+    def ended(self, execution: Execution, *, seen: bool) -> str | Pause:
+        """The final status of an execution, started if nobody has yet; a Pause while it has none."""
+        status = self._api.status(execution)
+        if status is None:
+            if seen or self._age(execution) > self._settings.history_days * 86_400:
+                raise LostError("Finance & Operations does not know the execution any more, which it knew")
+            refused = self._start(execution)
+            if refused is not None:
+                return self._busy(execution, refused)
+        elif status in FINAL:
+            return status
+        try:
+            return self._api.final_status(execution)
+        except BuildingError as error:
+            return Pause(self._patience(execution, str(error)), seen=True)
+        except MissingError as error:
+            return Pause(self._patience(execution, str(error)), seen=status is not None)
+
+    @contextmanager
+    def package(self, execution: Execution) -> Iterator[Package]:
+        """The package of an execution that ended well, for as long as it is read."""
+        for attempt in range(DAMAGED_TRIES):
+            try:
+                link = Download(self._settings, self._tools, lambda: self._api.link(execution), self._transport)
+                file = link.fetched()
+            except GoneError as error:
+                raise LostError(str(error)) from None
+            except MissingError as error:
+                raise ThrottledError(str(error), self._settings.wait_seconds) from None
+            with file:
+                try:
+                    package = Package(file, self._settings.most_unpacked_megabytes * MB)
+                    package.sound()
+                except DamagedError:
+                    if attempt == DAMAGED_TRIES - 1:
+                        raise
+                    continue
+                yield package
+                return
+
+    def failed(self, execution: Execution, labels: Mapping[str, str], status: str) -> dict[str, str]:
+        """The entities that did not fully succeed, by public name, each with why; `labels` are those of all."""
+        if status == "Succeeded":
+            return {}
+        if status != "PartiallySucceeded":
+            told = f"its export ended {status}, with {self._api.failures(execution)}"
+            return dict.fromkeys(labels, told)
+        known = {label.casefold(): each for label, each in self._api.entity_statuses(execution).items()}
+        states = {name: known.get(label.casefold(), "unknown") for name, label in labels.items()}
+        bad = {name: state for name, state in states.items() if state != "Succeeded"}
+        told = self._api.failures(execution) if bad else ""
+        return {name: f"its part of the export ended {state}; the export has {told}" for name, state in bad.items()}
+
+    def _start(self, execution: Execution) -> RefusedError | None:
+        """Start it; a refusal of one that is not running. A start without an answer is looked for, not sent again."""
+        try:
+            self._api.start(execution)
+        except RefusedError as refused:
+            if faults.NO_PROJECT in refused.sentence:
+                raise RemoteError(
+                    f"there is no data project '{execution.project}': create it as the page of this connector says"
+                ) from None
+            return refused if self._api.status(execution) is None else None
+        except ThrottledError:
+            raise
+        except TransientError:
+            return None
+        return None
+
+    def _busy(self, execution: Execution, refused: RefusedError) -> Pause:
+        told = f"project {execution.project} takes no export now, as while another one runs: {refused}"
+        return Pause(self._patience(execution, told), seen=False)
+
+    def _patience(self, execution: Execution, told: str) -> ThrottledError:
+        """A pause, as long as the deadline is not over; the execution stays ours either way."""
+        where = f"{execution.project}, {execution.company}: {told}"
+        if self._age(execution) > self._settings.deadline_hours * 3600:
+            raise RemoteError(
+                f"{where}, for more than {self._settings.deadline_hours:g} hours: look at execution {execution.id} in "
+                "Finance & Operations, end it there if it hangs, and run again"
+            )
+        return ThrottledError(where, self._settings.wait_seconds)
+
+    def _age(self, execution: Execution) -> float:
+        return self._tools.clock() - execution.began

@@ -1,0 +1,82 @@
+"""One opened connection, as everything that fetches sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from postroad.connectors.d365_finops.api import Execution
+from postroad.connectors.d365_finops.blocks import Block, blocks
+from postroad.connectors.d365_finops.declaration import Declaration
+from postroad.connectors.d365_finops.exports import Exports
+from postroad.connectors.d365_finops.package import Package
+from postroad.connectors.d365_finops.settings import FinopsSettings
+from postroad.errors import RemoteError
+from postroad.records import Json
+
+MB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One block of an entity's file, with what `parse` needs to read it."""
+
+    declaration: Declaration
+    block: Block
+    identifier: str
+    meta: dict[str, Json]
+
+
+@dataclass(frozen=True)
+class Session:
+    """The settings of a connection and its exports."""
+
+    settings: FinopsSettings
+    exports: Exports
+
+    @property
+    def block_size(self) -> int:
+        """How many characters a block has at most, while its file is cut."""
+        return max(1, int(self.settings.block_megabytes * MB))
+
+    def exports_of(self, declaration: Declaration, company: str) -> bool:
+        """Whether an export of this company is the one that an entity's rows are taken from.
+
+        A shared entity is exported whole whatever the company (fact sheet 2.4), so the first one tells it.
+        """
+        return not declaration.shared or company == self.settings.companies[0]
+
+    def pieces(
+        self, package: Package, execution: Execution, declarations: Sequence[Declaration], size: int
+    ) -> Iterator[Piece]:
+        """The blocks of these entities' files, in the order of the entities."""
+        found = package.files(declarations)
+        for declaration in (each for each in declarations if each.name in found):
+            name = found[declaration.name]
+            if name.casefold().endswith((".xlsx", ".xls", ".xml")):
+                raise RemoteError(
+                    f"{declaration.name} is exported as {name.rpartition('.')[2]}: set its source format to CSV-Unicode"
+                )
+            cut = blocks(
+                package.pieces(name), self.settings.encoding, self.settings.delimiter, self.settings.qualifier, size
+            )
+            for number, block in enumerate(cut):
+                self._require_key(declaration, block)
+                meta = {
+                    "company": execution.company,
+                    "captions": list(block.captions),
+                    "delimiter": self.settings.delimiter,
+                    "qualifier": self.settings.qualifier,
+                    "execution": execution.id,
+                    "file": name,
+                    "block": number,
+                }
+                yield Piece(declaration, block, f"{execution.id},{declaration.name},{number}", meta)
+
+    def _require_key(self, declaration: Declaration, block: Block) -> None:
+        lost = [name for name in declaration.own_key if name.upper() not in block.captions]
+        if lost:
+            raise RemoteError(
+                f"the file of {declaration.name} has no column {lost[0].upper()}, which is part of its key: map it in "
+                "the project again"
+            )
