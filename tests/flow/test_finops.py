@@ -1,18 +1,529 @@
-"""Finance & Operations over its sockets, from sign-in to tables."""
+"""Finance & Operations over its sockets, from sign-in to tables: the spine's law, kills, and the faults by name."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from postroad.telemetry import Point
+from tests.flow.doomed import Side, Trap
 from tests.flow.finops_world import FinopsWorld, assert_law
 
+FEW = {"VendorsV2": 6, "MainAccounts": 3}
 
-def test_a_full_dump_and_then_changes(tmp_path: Path) -> None:
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[FinopsWorld]:
+    """Vendors of two companies and shared accounts that nobody exported yet."""
     with FinopsWorld(tmp_path) as world:
-        report = world.sync_wait()
-        assert [each.status for each in report.outcomes] == ["succeeded"] * len(report.outcomes), report.outcomes
+        yield world
+
+
+@pytest.fixture
+def loaded(world: FinopsWorld) -> FinopsWorld:
+    """The same after its first load."""
+    world.sync_wait()
+    return world
+
+
+def statuses(report: Any) -> set[str]:
+    """How the runs of a report ended."""
+    return {outcome.status for outcome in report.outcomes}
+
+
+def reasons(report: Any) -> str:
+    """Why they ended so."""
+    return "; ".join(outcome.reason or "" for outcome in report.outcomes)
+
+
+# The law
+
+
+def test_a_full_dump_and_then_changes(world: FinopsWorld) -> None:
+    assert statuses(world.sync_wait()) == {"succeeded"}
+    assert_law(world)
+    assert all(row["_op"] == "upsert" for row in world.history("VendorsV2"))
+    loaded = len(world.history("VendorsV2"))
+    changed = {*map(tuple, world.sim.mutate(3)), *map(tuple, world.sim.add(2))}
+    world.sim.add(2, "MainAccounts")
+    world.sync_wait()
+    assert_law(world)
+    here = {key for key in changed if key[0] in world.companies}
+    assert len(world.history("VendorsV2")) - loaded == len(here)  # a full dump is one export's rows, never two
+
+
+def test_a_quiet_run_lands_nothing_and_exports_once_for_each_company(loaded: FinopsWorld) -> None:
+    before, landed = len(loaded.exports()), loaded.points[Point.PAYLOAD_FILE]
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert len(loaded.exports()) - before == len(loaded.companies)
+    assert loaded.points[Point.PAYLOAD_FILE] == landed
+    assert_law(loaded)
+
+
+def test_a_deletion_is_in_no_export_and_a_full_refresh_finds_it(loaded: FinopsWorld) -> None:
+    gone = loaded.sim.delete(2, company="usmf")
+    loaded.sync_wait()
+    assert {tuple(key) for key in gone} <= set(loaded.table("VendorsV2"))
+    loaded.sync_wait(full_refresh=True)
+    assert_law(loaded)
+    assert sum(row["_op"] == "delete" for row in loaded.history("VendorsV2")) == 2
+
+
+def test_an_empty_company_is_loaded_and_fills_later(tmp_path: Path) -> None:
+    with FinopsWorld(tmp_path, companies=("usmf", "dat"), entities=("VendorsV2",)) as world:
+        assert statuses(world.sync_wait()) == {"succeeded"}
         assert_law(world)
-        world.sim.mutate(3)
-        world.sim.add(2, "MainAccounts")
+        world.sim.add(3, company="dat")
         world.sync_wait()
         assert_law(world)
+
+
+def test_an_entity_added_later_begins_with_a_full_dump_of_its_own(tmp_path: Path) -> None:
+    with FinopsWorld(tmp_path, entities=("VendorsV2",)) as world:
+        world.sync_wait()
+        world.sim.project("Postroad MainAccounts", ["MainAccounts"], incremental=False)
+        world.sim.project("Postroad", ["VendorsV2", "MainAccounts"])
+        world.sim.mutate(2)
+        world.entities = ("VendorsV2", "MainAccounts")
+        world.sync_wait()
+        assert_law(world)
+
+
+# Kills
+
+
+POINTS = [
+    Point.RUN_CLAIMED,
+    Point.PAYLOAD_FILE,
+    Point.PAYLOAD_ROW,
+    Point.HEAD_REACHED,
+    Point.REJECTED_ROWS,
+    Point.CHANGES_FILE,
+    Point.CHANGES_COMMIT,
+    Point.TABLE_FILE,
+    Point.TABLE_COMMIT,
+    Point.RUN_ENDED,
+]
+
+
+def test_a_kill_at_any_durable_point_of_a_poll_loses_nothing(loaded: FinopsWorld) -> None:
+    fired = 0
+    for nth in (1, 2, 5):
+        for point in POINTS:
+            for side in Side:
+                loaded.sim.mutate(2, company="usmf")
+                loaded.sim.mutate(1, company="demf")
+                loaded.sim.mutate(1, "MainAccounts")
+                trap = Trap(point, nth, side)
+                loaded.sync(trap)
+                fired += trap.fired
+        loaded.sync_wait()
+        assert_law(loaded)
+    assert fired > 2 * len(POINTS)
+    assert not [row for row in loaded.history("VendorsV2") if row["_op"] == "delete"]
+
+
+@pytest.mark.parametrize("point", [Point.PAYLOAD_ROW, Point.PAYLOAD_FILE, Point.STAGED_FILE, Point.CHANGES_COMMIT,
+                                   Point.WALK_BEGUN, Point.CLOSE_MOVED])  # fmt: skip
+def test_a_kill_at_any_durable_point_of_the_first_load_loses_nothing(tmp_path: Path, point: Point) -> None:
+    with FinopsWorld(tmp_path, sizes=FEW) as world:
+        for nth in (1, 3, 7):
+            for side in Side:
+                world.sync(Trap(point, nth, side))
+                world.sim.mutate(1)
+        world.sync_wait()
+        assert_law(world)
+
+
+def test_what_landed_of_a_package_is_never_landed_again(loaded: FinopsWorld) -> None:
+    keys = loaded.sim.mutate(12, company="usmf")
+    before = len(loaded.history("VendorsV2"))
+    loaded.sync(Trap(Point.PAYLOAD_ROW, 6))
+    exports = len(loaded.exports("Postroad"))
+    loaded.sync_wait()
+    assert_law(loaded)
+    assert len(loaded.history("VendorsV2")) - before == len({*map(tuple, keys)})
+    assert len(loaded.exports("Postroad")) == exports + 1  # the other company's: this one's went on
+
+
+# Waits
+
+
+def test_a_run_waits_without_a_process_and_the_next_goes_on_with_the_same_execution(loaded: FinopsWorld) -> None:
+    loaded.configure(polls=1, wait_seconds=60)
+    loaded.sim.switch(export_seconds=100)
+    loaded.sim.mutate(2)
+    report = loaded.sync()
+    assert report is not None
+    assert statuses(report) == {"waiting"}
+    assert "still building" in reasons(report)
+    begun = loaded.exports()[-1]
+    loaded.now += 10
+    assert statuses(loaded.sync()) == {"waiting"}
+    assert loaded.exports()[-1]["id"] == begun["id"]
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+    assert len(loaded.exports()) == len({run["id"] for run in loaded.exports()})
+
+
+def test_a_first_load_waits_for_every_export_of_it(tmp_path: Path) -> None:
+    with FinopsWorld(tmp_path, sizes=FEW, settings={"polls": 1, "wait_seconds": 60}, export_seconds=100) as world:
+        world.sync_wait()
+        assert_law(world)
+        world.sim.mutate(2)
+        world.sync_wait()
+        assert_law(world)
+
+
+# Fact sheet section 7, by name
+
+
+def test_no_id(loaded: FinopsWorld) -> None:
+    for mode in ("empty", "null", "zero", "missing"):
+        for started in (False, True):
+            loaded.sim.mutate(1, company="usmf")
+            loaded.sim.fault("no_id", mode=mode, started=started)
+            assert statuses(loaded.sync_wait()) == {"succeeded"}
+            assert_law(loaded)
+
+
+def test_start_call_timeout(loaded: FinopsWorld) -> None:
+    loaded.configure(timeout=0.5)
+    loaded.sim.mutate(2, company="usmf")
+    before = len(loaded.exports())
+    loaded.sim.fault("timeout", root="export", seconds=1)
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+    assert len(loaded.exports()) - before == len(loaded.companies)  # never started twice
+
+
+def test_early_400_on_status(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(2, company="usmf")
+    loaded.sim.fault("not_found", count=4, skip=1)
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+
+
+def test_an_id_whose_execution_never_exists(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(2, company="usmf")
+    loaded.sim.fault("never_created")
+    loaded.configure(polls=2)
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+
+
+def test_never_finishes(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(2, company="usmf")
+    loaded.sim.fault("hang")
+    loaded.configure(polls=2, deadline_hours=1)
+    assert statuses(loaded.sync()) == {"waiting"}
+    loaded.now += 2 * 3600
+    report = loaded.sync()
+    assert statuses(report) == {"failed"}
+    hanging = loaded.exports()[-1]["id"]
+    assert hanging in reasons(report)
+    loaded.sim.finish(hanging)  # late, and it still holds the changes
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+
+
+@pytest.mark.parametrize("status", ["Failed", "Canceled"])
+@pytest.mark.parametrize("moves", [False, True])
+def test_failed_or_canceled(loaded: FinopsWorld, status: str, *, moves: bool) -> None:
+    loaded.sim.switch(failed_run_moves_position=moves)
+    loaded.sim.mutate(2, company="usmf")
+    broken = '[{"RecordId":"1","Field":"NAME","ErrorMessage":"the "quoted" name\n DMF1959 of Anna Secret"}'
+    loaded.sim.fault("outcome", status=status, errors_text=broken)
+    report = loaded.sync_wait()
+    assert_law(loaded)
+    assert any("DMF1959" in sentence and status in sentence for sentence in loaded.said)
+    assert not any("Anna Secret" in text for text in [*loaded.said, reasons(report)])
+
+
+def test_partially_succeeded(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(4, company="usmf")
+    loaded.sim.mutate(2, "MainAccounts")
+    before = len(loaded.history("MainAccounts"))
+    loaded.sim.fault("outcome", failed=["VendorsV2"], file="partial")
+    loaded.sync_wait()
+    assert_law(loaded)
+    assert len(loaded.history("MainAccounts")) - before == 2
+    walked = [run for run in loaded.exports("Postroad MainAccounts")]
+    assert len(walked) == 1  # only what failed was refreshed
+
+
+def test_a_file_of_a_full_dump_that_failed_closes_nothing(loaded: FinopsWorld) -> None:
+    held = loaded.table("VendorsV2")
+    loaded.sim.fault("outcome", skip=2, failed=["VendorsV2"], status="PartiallySucceeded", file="partial")
+    report = loaded.sync_wait(full_refresh=True)
+    assert "failed" in statuses(report)
+    assert loaded.table("VendorsV2") == held
+    assert "failed" not in statuses(loaded.sync_wait())
+    assert_law(loaded)
+
+
+def test_unknown(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(2, company="usmf")
+    loaded.sim.fault("status_value", count=3, skip=1)
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+
+
+def test_empty_url(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(2, company="usmf")
+    loaded.sim.fault("empty_url", count=4)
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+
+
+@pytest.mark.parametrize("form", ["relative", "other_host", "lookalike", "user", "file", "http"])
+def test_wrong_scheme_or_host(loaded: FinopsWorld, form: str) -> None:
+    loaded.sim.mutate(2, company="usmf")
+    loaded.sim.fault("bad_url", form=form)
+    report = loaded.sync_wait()
+    assert "failed" in statuses(report)
+    assert "sig=" not in reasons(report)
+    loaded.sync_wait()
+    assert_law(loaded)
+
+
+def test_only_https_is_followed_unless_a_setting_allows_more(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(2, company="usmf")
+    loaded.configure(allow_http=False)
+    assert "only https is followed" in reasons(loaded.sync_wait())
+    loaded.configure(allow_http=True)
+    loaded.sync_wait()
+    assert_law(loaded)
+
+
+def test_sas_expired(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(2, company="usmf")
+    loaded.sim.fault("sas_expired", count=2)
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+
+
+def test_blob_gone(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(2, company="usmf")
+    loaded.sim.fault("blob_gone")
+    loaded.sync_wait()
+    assert_law(loaded)
+    assert any("may be lost" in sentence for sentence in loaded.said)
+
+
+def test_an_execution_that_is_forgotten_while_nobody_looked_is_lost(loaded: FinopsWorld) -> None:
+    loaded.configure(polls=1)
+    loaded.sim.mutate(2, company="usmf")
+    assert statuses(loaded.sync()) == {"waiting"}
+    loaded.sim.advance(days=9)
+    loaded.sync_wait()
+    assert_law(loaded)
+
+
+@pytest.mark.parametrize("kind", ["drop", "corrupt", "ignore_range"])
+def test_truncated_or_corrupt_zip(loaded: FinopsWorld, kind: str) -> None:
+    loaded.sim.mutate(20, company="usmf")
+    loaded.sim.fault("drop", root="blob", count=2)
+    if kind != "drop":
+        loaded.sim.fault(kind, skip=2)
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+
+
+def test_a_package_that_is_cut_short_is_fetched_again(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(20, company="usmf")
+    loaded.sim.fault("truncated")
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+
+
+@pytest.mark.parametrize(
+    "variant", ["traversal", "absolute", "drive", "symlink", "bomb", "twice", "folder", "encrypted"]
+)
+def test_hostile_archive(loaded: FinopsWorld, variant: str) -> None:
+    loaded.sim.mutate(2, company="usmf")
+    held = loaded.table("VendorsV2")
+    loaded.sim.fault("package", variant=variant)
+    report = loaded.sync_wait()
+    assert "failed" in statuses(report)
+    assert "refused" in reasons(report)
+    assert loaded.table("VendorsV2") == held
+
+
+@pytest.mark.parametrize("manifest", ["utf8", "utf8_bom", "missing", "broken"])
+def test_no_manifest_or_an_odd_encoding(loaded: FinopsWorld, manifest: str) -> None:
+    loaded.sim.switch(manifest=manifest)
+    loaded.sim.mutate(2, company="usmf")
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+
+
+@pytest.mark.parametrize("empty", ["header", "zero_bytes", "absent"])
+def test_empty_delta(loaded: FinopsWorld, empty: str) -> None:
+    loaded.sim.switch(empty_delta=empty)
+    loaded.sim.mutate(1, company="usmf")
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+
+
+def test_schema_drift(loaded: FinopsWorld) -> None:
+    changed = loaded.sim.mutate(3, company="usmf")
+    loaded.sim.fault("drift", entity="VendorsV2", add=["Novelty"], drop=["Notes"], rotate=7)
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    notes = {key: row["Notes"] for key, row in loaded.source("VendorsV2").items()}
+    held = loaded.table("VendorsV2")
+    assert {key for key, row in held.items() if row["Notes"] is None} == {
+        key for key, note in notes.items() if note is None
+    }
+    loaded.sim.mutate(3, company="usmf")
+    loaded.sync_wait()
+    assert len(changed) == 3
+    assert_law(loaded)
+
+
+@pytest.mark.parametrize("wound", ["extra", "missing", "newline", "quote"])
+def test_broken_rows(tmp_path: Path, wound: str) -> None:
+    with FinopsWorld(tmp_path, companies=("usmf",), entities=("VendorsV2",)) as world:
+        world.sync_wait()
+        world.sim.mutate(30, company="usmf")
+        world.sim.fault("rows", entity="VendorsV2", wound=wound, rows=[3, 9])
+        report = world.sync_wait()
+        assert statuses(report) == {"partly_succeeded"}
+        differing = {
+            key
+            for key, row in world.source("VendorsV2").items()
+            if any(world.table("VendorsV2")[key][name] != value for name, value in row.items())
+        }
+        assert len(differing) <= 2
+        world.sync_wait(full_refresh=True)
+        assert_law(world)
+
+
+def test_a_value_that_cannot_be_read_costs_its_row_alone(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(5, company="usmf")
+    loaded.sim.fault("rows", entity="VendorsV2", wound="value", column="CreditLimit", value="12,x", row=2)
+    assert "partly_succeeded" in statuses(loaded.sync_wait())
+    refused = loaded.rejected()
+    assert [each["cause"] for each in refused] == ["bad_decimal"]
+    loaded.sync_wait(full_refresh=True)
+    assert_law(loaded)
+    assert loaded.rejected() == []
+
+
+def test_duplicate_key_in_a_file(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(4, company="usmf")
+    loaded.sim.fault("rows", entity="VendorsV2", wound="duplicate", column="VendorSearchName", value="older", row=1)
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+
+
+def test_re_delivery(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(4, company="usmf")
+    loaded.sim.fault("keep_position")
+    loaded.sync_wait()
+    loaded.sim.mutate(1, company="usmf")
+    loaded.sync_wait()
+    assert_law(loaded)
+
+
+@pytest.mark.parametrize("fault", [
+    {"kind": "throttle", "retry_after": 5, "count": 3},
+    {"kind": "status", "status": 503, "count": 2},
+    {"kind": "unauthorised"},
+    {"kind": "html", "root": "action"},
+    {"kind": "malformed", "root": "GetExecutionSummaryStatus"},
+])  # fmt: skip
+def test_429_5xx_401(loaded: FinopsWorld, fault: dict[str, Any]) -> None:
+    loaded.sim.mutate(2, company="usmf")
+    loaded.sim.fault(**{"skip": 1, **fault})
+    loaded.sync_wait()
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+
+
+def test_302_is_a_refused_sign_in(loaded: FinopsWorld) -> None:
+    loaded.sim.fault("redirect", root="action", count=2)
+    report = loaded.sync_wait()
+    assert statuses(report) == {"failed"}
+    assert "register the client id" in reasons(report)
+
+
+def test_tokens_end_and_are_renewed(loaded: FinopsWorld) -> None:
+    loaded.sim.switch(token_seconds=20, export_seconds=60)
+    loaded.sim.mutate(2, company="usmf")
+    loaded.configure(polls=200)
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_either_token_endpoint(tmp_path: Path, version: str) -> None:
+    with FinopsWorld(tmp_path, sizes=FEW, companies=("usmf",), settings={"token_version": version}) as world:
+        assert statuses(world.sync_wait()) == {"succeeded"}
+
+
+@pytest.mark.parametrize(("dates", "decimals"), [("us", "comma"), ("eu", "short"), ("iso", "six")])
+def test_clock_and_zone(tmp_path: Path, dates: str, decimals: str) -> None:
+    sign = "," if decimals == "comma" else "."
+    settings = {"dates": dates, "decimal_sign": sign}
+    entities = ("VendorsV2", "CustomersV3", "Employees")
+    with FinopsWorld(
+        tmp_path, entities=entities, companies=("usmf",), settings=settings, dates=dates, decimals=decimals,
+        time_of_dates="12:00:00",
+    ) as world:  # fmt: skip
+        assert statuses(world.sync_wait()) == {"succeeded"}
+        assert_law(world)
+
+
+@pytest.mark.parametrize("enums", ["label", "number"])
+def test_enums_are_their_names_however_they_are_written(tmp_path: Path, enums: str) -> None:
+    with FinopsWorld(tmp_path, companies=("usmf",), entities=("VendorsV2",), enums=enums) as world:
+        world.sync_wait()
+        assert_law(world)
+
+
+@pytest.mark.parametrize("quoting", ["needed", "all"])
+@pytest.mark.parametrize("page", [1200, 1201, 65001])
+def test_text_of_several_lines_and_every_code_page(tmp_path: Path, quoting: str, page: int) -> None:
+    with FinopsWorld(tmp_path, companies=("usmf",), entities=("VendorsV2",), quoting=quoting) as world:
+        world.sim.source_format("Ours", code_page=page)
+        world.sim.project("Postroad", ["VendorsV2"], source_format="Ours")
+        world.sim.project("Postroad VendorsV2", ["VendorsV2"], incremental=False, source_format="Ours")
+        assert statuses(world.sync_wait()) == {"succeeded"}
+        assert_law(world)
+
+
+def test_all_seven_entities(tmp_path: Path) -> None:
+    from postroad.connectors.d365_finops.settings import known_names
+
+    with FinopsWorld(tmp_path, entities=known_names(), companies=("usmf",)) as world:
+        assert statuses(world.sync_wait()) == {"succeeded"}
+        assert_law(world)
+
+
+def test_overlapping_schedules(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(2, company="usmf")
+    start = {"definitionGroupId": "Postroad", "packageName": "p", "executionId": "theirs", "reExecute": False}
+    loaded.sim.exporter.start(_asked(start), [], loaded.now, loaded.sim.switches)
+    loaded.configure(polls=1)
+    assert "waiting" in statuses(loaded.sync())
+
+
+def _asked(start: dict[str, Any]) -> Any:
+    from postroad.connectors.d365_finops.simulator.exports import Asked
+
+    return Asked("ExportToPackage", start["definitionGroupId"], "p", start["executionId"], False, "usmf")
+
+
+def test_secrets_and_links_are_told_to_nobody(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(2, company="usmf")
+    loaded.sim.fault("status", root="blob", status=403, count=20)
+    report = loaded.sync_wait()
+    told = [*loaded.said, reasons(report)]
+    assert not any("sig=" in text or loaded.sim.client_secret in text for text in told)
+    stored = b"".join(path.read_bytes() for path in loaded.folder.glob("postroad.db*"))
+    assert b"sig=" not in stored
+    assert loaded.sim.client_secret.encode() not in stored
