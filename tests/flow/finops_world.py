@@ -26,7 +26,7 @@ from tests.flow.lake_reader import read_table
 
 START = 1_790_000_000.0
 SIZES = {
-    "VendorsV2": 40,
+    "VendorsV2": 24,
     "MainAccounts": 12,
     "CustomersV3": 9,
     "Employees": 5,
@@ -36,7 +36,7 @@ SIZES = {
 }
 COMPANIES = ("usmf", "demf")
 ENTITIES = ("VendorsV2", "MainAccounts")
-QUICK = {"poll_seconds": 1, "polls": 30, "timeout": 5, "block_megabytes": 0.002, "burst": 100_000}
+QUICK = {"allow_http": True, "poll_seconds": 1, "polls": 30, "timeout": 5, "block_megabytes": 0.006, "burst": 100_000}
 RUNS = 20
 
 
@@ -83,6 +83,8 @@ class FinopsWorld:
             seed=seed, sizes=sizes, companies=(*COMPANIES, "dat"), clock=Clock(lambda: self.now),
             export_seconds=export_seconds, **switches,
         )  # fmt: skip
+        self._first_settings = dict(self._settings)
+        self._switches = self.sim.switch()
         self.sim.project("Postroad", list(entities))
         for name in entities:
             self.sim.project(f"Postroad {name}", [name], incremental=False)
@@ -106,7 +108,6 @@ class FinopsWorld:
             companies=self.companies,
             entities=self.entities,
             package_hosts=("127.0.0.1",),
-            allow_http=True,
             **self._settings,
         )
         connections = {"finops": Connection("finops", "d365_finops", settings)}
@@ -116,6 +117,18 @@ class FinopsWorld:
     def configure(self, **settings: Any) -> None:
         """Change settings of the connection, as a person edits postroad.yaml."""
         self._settings |= settings
+
+    def put_in_order(self) -> None:
+        """No faults, the switches and settings of the beginning, and everything in step."""
+        self.sim.clear_faults()
+        self.sim.switch(**self._switches)
+        self._settings = dict(self._first_settings)
+        self.said.clear()
+        for run in self.exports():
+            if run["status"] in ("NotRun", "Executing"):
+                self.sim.finish(run["id"])
+        self.sync_wait()
+        self.said.clear()
 
     def sleep(self, seconds: float) -> None:
         """Sleeping takes no time here, and moves the clock on for everybody."""

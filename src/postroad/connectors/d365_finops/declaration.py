@@ -64,7 +64,7 @@ class Declaration:
 
     @cached_property
     def entity(self) -> Entity:
-        """The entity as the engine knows it. The legal entity is no column of a file: it is stamped (fact sheet 3.1)."""
+        """The entity as the engine knows it. The legal entity stands in no file: it is stamped (fact sheet 3.1)."""
         columns = [pa.field(each.name, TYPES[each.kind], nullable=each.name not in self.key) for each in self.fields]
         company = [] if self.shared else [pa.field(COMPANY, pa.string(), nullable=False)]
         return Entity(self.name, self.key, pa.schema([*company, *columns]))

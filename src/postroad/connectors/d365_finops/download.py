@@ -16,7 +16,7 @@ import httpx
 
 from postroad.connectors.d365_finops.faults import ExpiredLinkError, GoneError
 from postroad.connectors.d365_finops.settings import FinopsSettings
-from postroad.errors import AuthError, PostroadError, RemoteError, ThrottledError, TransientError
+from postroad.errors import AuthError, PostroadError, RemoteError, TransientError
 from postroad.sdk.connector import Tools
 from postroad.sdk.http import mapped
 
@@ -91,9 +91,7 @@ class Download:
         if status in (412, 416):
             self._start_again()
             return TransientError("the package is another one than before")
-        if status == 429:
-            return ThrottledError("the storage account answered 429", 30.0)
-        if status >= 500 or status == 408:
+        if status >= 500 or status in (408, 429):
             return TransientError(f"the storage account answered {status}")
         return RemoteError(f"the storage account answered {status} for the package")
 
@@ -140,7 +138,8 @@ def require_safe(link: str, settings: FinopsSettings) -> str:
         )
     if parts.username is not None or parts.password is not None or not _allowed(host, settings.package_hosts):
         raise RemoteError(
-            f"the link to the package leads to {host[:80] or 'no host'}, which is none of package_hosts: it is not followed"
+            f"the link to the package leads to {host[:80] or 'no host'}, which is none of package_hosts: "
+            "it is not followed"
         )
     return link
 

@@ -1,4 +1,4 @@
-"""The project that `postroad init --example d365_finops` writes: it talks to the simulator until it is told otherwise."""
+"""The project that `postroad init --example d365_finops` writes; it talks to the simulator until told otherwise."""
 
 from __future__ import annotations
 

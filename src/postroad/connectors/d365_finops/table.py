@@ -49,14 +49,14 @@ class Texts:
 
 def texts(body: bytes, form: Form, wanted: Sequence[str], lines: Sequence[str]) -> Texts:
     """The columns of a block; `lines` are those whose values may have several lines."""
-    table = _read(body, form, wanted)
+    table = _read(body, form)
     if table is None or _odd(body, table, form, lines):
         return _carefully(body, form, wanted)
     columns = {name: table.column(name).combine_chunks() for name in wanted}
     return Texts(columns, pa.array(range(table.num_rows), pa.int64()), ())
 
 
-def _read(body: bytes, form: Form, wanted: Sequence[str]) -> pa.Table | None:
+def _read(body: bytes, form: Form) -> pa.Table | None:
     """The block as Arrow reads it; None if it has a line that does not fit or holds what is no text."""
     odd = False
 
@@ -78,7 +78,6 @@ def _read(body: bytes, form: Form, wanted: Sequence[str]) -> pa.Table | None:
             ),
             arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(form.captions, pa.string()),
-                include_columns=list(wanted),
                 strings_can_be_null=False,
             ),
         )
@@ -88,26 +87,25 @@ def _read(body: bytes, form: Form, wanted: Sequence[str]) -> pa.Table | None:
 
 
 def _odd(body: bytes, table: pa.Table, form: Form, lines: Sequence[str]) -> bool:
-    """Whether rows may have been joined, or a qualifier stands where none may."""
-    if form.qualifier.encode() not in body:
+    """Whether rows may have been joined, or a qualifier stands where none may.
+
+    A writer qualifies the fields that need it, or all: then the number of qualifiers follows from the values.
+    """
+    count = body.count(form.qualifier.encode())
+    if not count:
         return False
     most = len(form.captions) - 1
+    needed = inside = 0
+    special = f"[{re.escape(form.delimiter + form.qualifier)}\r\n]"
     for name in table.column_names:
         column = table.column(name)
         if name not in lines and pc.any(pc.match_substring(column, "\n")).as_py():
             return True
         if most and name in lines and (pc.max(pc.count_substring(column, form.delimiter)).as_py() or 0) >= most:
             return True
-    return _stray(form).search(body) is not None
-
-
-def _stray(form: Form) -> re.Pattern[bytes]:
-    """A qualifier that neither begins nor ends a field nor is doubled."""
-    mark, between = re.escape(form.qualifier.encode()), re.escape(form.delimiter.encode())
-    inside = rb"[^" + between + rb"\r\n" + mark + rb"]"
-    return re.compile(
-        inside + mark + rb"(?![" + mark + between + rb"\r\n]|\Z)|" + inside + mark + mark + inside + rb"\Z"
-    )
+        inside += 2 * (pc.sum(pc.count_substring(column, form.qualifier)).as_py() or 0)
+        needed += 2 * (pc.sum(pc.match_substring_regex(column, special)).as_py() or 0)
+    return count not in (inside + needed, inside + 2 * table.num_rows * table.num_columns)
 
 
 def _carefully(body: bytes, form: Form, wanted: Sequence[str]) -> Texts:
@@ -177,7 +175,7 @@ def _cells(line: str, form: Form) -> list[str] | None:
     if line.count(form.qualifier) % 2:
         return None
     mark, between = re.escape(form.qualifier), re.escape(form.delimiter)
-    field = f"{mark}(?:[^{mark}]|{mark}{mark})*{mark}|[^{between}{mark}]*"
+    field = f"{mark}(?:[^{mark}]|{mark}{mark})*{mark}|[^{between}{mark}\\r\\n]*"
     if re.fullmatch(f"(?:{field})(?:{between}(?:{field}))*", line) is None:
         return None
     cells = next(csv.reader([line], delimiter=form.delimiter, quotechar=form.qualifier), [])

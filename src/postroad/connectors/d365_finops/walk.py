@@ -6,7 +6,7 @@ parked or abandoned costs no change. The cursor holds the execution, and how man
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -37,9 +37,7 @@ def walk(session: Session, declaration: Declaration, want: Want) -> Iterator[Pay
             if status.seen and not cursor["seen"]:
                 yield Payload(None, {**cursor, "seen": True}, scope=want.scope.name)
             raise status.error
-        failed = session.exports.failed(execution, {declaration.name: declaration.label}, status)
-        if failed:
-            raise LostError(f"{declaration.name}: {failed[declaration.name]}")
+        _require_whole(session.exports.failed(execution, {declaration.name: declaration.label}, status))
         with session.exports.package(execution) as package:
             pieces = session.pieces(package, execution, [declaration], cursor["size"])
             yield from _pages(islice(pieces, cursor["blocks"], None), cursor, declaration, want.scope.name)
@@ -47,6 +45,12 @@ def walk(session: Session, declaration: Declaration, want: Want) -> Iterator[Pay
         # A full export can be asked for again: nothing is lost but its time.
         yield Payload(None, {**cursor, "execution": None}, scope=want.scope.name)
         raise RemoteError(f"{error}; the next run asks for another one") from None
+
+
+def _require_whole(failed: Mapping[str, str]) -> None:
+    """A file of an entity that did not fully succeed is no page of a walk: it would close its scope (sequence 18)."""
+    if failed:
+        raise LostError("; ".join(f"{name}: {why}" for name, why in failed.items()))
 
 
 def _pages(pieces: Iterator[Piece], cursor: dict[str, Any], declaration: Declaration, scope: str) -> Iterator[Payload]:
