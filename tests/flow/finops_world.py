@@ -75,6 +75,7 @@ class FinopsWorld:
         self.folder = folder
         self.now = START
         self.said: list[str] = []
+        self.sweep_every: float | None = None
         self.points: Counter[Point] = Counter()
         self.entities = tuple(entities)
         self.companies = tuple(companies)
@@ -111,7 +112,7 @@ class FinopsWorld:
             **self._settings,
         )
         connections = {"finops": Connection("finops", "d365_finops", settings)}
-        syncs = (Sync("finops", self.entities, Allowance(rows=1_000_000)),)
+        syncs = (Sync("finops", self.entities, Allowance(rows=1_000_000), sweep_deletes=self.sweep_every),)
         return Project("rehearsal", self.folder, connections=connections, syncs=syncs)
 
     def configure(self, **settings: Any) -> None:
@@ -123,7 +124,8 @@ class FinopsWorld:
         self.sim.clear_faults()
         self.sim.switch(**self._switches)
         self._settings = dict(self._first_settings)
-        self.said.clear()
+        self.sweep_every = None
+        self.now += 7200  # no sweep is young
         for run in self.exports():
             if run["status"] in ("NotRun", "Executing"):
                 self.sim.finish(run["id"])

@@ -81,6 +81,79 @@ def test_a_deletion_is_in_no_export_and_a_full_refresh_finds_it(loaded: FinopsWo
     assert [row["_op"] for row in loaded.history("VendorsV2")[before:]] == ["delete"] * 2
 
 
+@pytest.mark.parametrize("switches", [{}, {"page_limit": 5}, {"page_limit": 5, "next_link": "skip"},
+                                      {"page_limit": 5, "next_link_base": "http://internal:80"}])  # fmt: skip
+def test_the_key_sweep_finds_what_no_export_tells(loaded: FinopsWorld, switches: dict[str, Any]) -> None:
+    loaded.sim.switch(**switches)
+    gone = [*loaded.sim.delete(2, company="usmf"), *loaded.sim.delete(1, company="demf")]
+    accounts = loaded.sim.delete(1, "MainAccounts")
+    loaded.sim.mutate(3, company="usmf")
+    loaded.sim.add(2, company="demf")
+    loaded.sync_wait()
+    dumps, before = len(loaded.exports("Postroad VendorsV2")), len(loaded.history("VendorsV2"))
+    assert {tuple(key) for key in gone} <= set(loaded.table("VendorsV2"))
+    loaded.sweep_every = 3600.0
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    assert_law(loaded)
+    assert [row["_op"] for row in loaded.history("VendorsV2")[before:]] == ["delete"] * 3
+    assert len(accounts) == 1
+    assert len(loaded.exports("Postroad VendorsV2")) == dumps  # no row was read for it
+    requests = len(loaded.sim.log)
+    loaded.sync_wait()
+    assert not [each for each in loaded.sim.log[requests:] if each["path"].startswith("/data/VendorsV2")]
+
+
+def test_a_sweep_takes_nothing_for_deleted_that_its_pages_only_missed(loaded: FinopsWorld) -> None:
+    loaded.sim.switch(page_limit=5, next_link="skip")
+    gone = loaded.sim.delete([min(loaded.table("VendorsV2"))])
+    held = set(loaded.table("VendorsV2"))
+    more = min(key for key in held if key[0] == "demf")
+    loaded.sim.fault("script", root="VendorsV2", skip=1, call="delete", arguments={"which": [list(more)]}, when="after")
+    loaded.sweep_every = 3600.0
+    loaded.sync_wait()
+    left = held - {tuple(key) for key in gone}
+    assert left - {more} <= set(loaded.table("VendorsV2"))
+    loaded.now += 7200
+    loaded.sync_wait()
+    assert_law(loaded)
+
+
+def test_pages_that_go_round_in_circles_delete_nothing(loaded: FinopsWorld) -> None:
+    loaded.sim.switch(page_limit=5)
+    held = loaded.table("VendorsV2")
+    loaded.sim.fault("repeat_page", root="VendorsV2")
+    loaded.sweep_every = 3600.0
+    report = loaded.sync_wait()
+    assert "round in circles" in reasons(report)
+    assert loaded.table("VendorsV2") == held
+
+
+def test_a_sweep_that_finds_a_row_which_no_change_told_of_asks_for_a_full_refresh(loaded: FinopsWorld) -> None:
+    loaded.sim.add(2, company="usmf")
+    loaded.sim.interfere("VendorsV2", "advance")
+    loaded.sync_wait()
+    assert set(loaded.source("VendorsV2")) - set(loaded.table("VendorsV2"))
+    loaded.sweep_every = 3600.0
+    loaded.sync_wait()
+    assert any("no change told of" in (each.due or "") for each in loaded.statuses())
+    loaded.sync_wait()
+    assert_law(loaded)
+
+
+def test_a_kill_at_any_durable_point_of_a_sweep_deletes_nothing_that_lives(loaded: FinopsWorld) -> None:
+    loaded.sim.switch(page_limit=5)
+    loaded.sweep_every = 3600.0
+    for nth, side in ((1, Side.AFTER), (3, Side.BEFORE), (6, Side.AFTER)):
+        for point in (Point.PAYLOAD_ROW, Point.STAGED_ROW, Point.WALK_CONFIRMED, Point.CHANGES_COMMIT):
+            loaded.sim.delete(1)
+            loaded.sim.mutate(1, company="usmf")
+            loaded.now += 7200
+            loaded.sync(Trap(point, nth, side))
+    loaded.now += 7200
+    loaded.sync_wait()
+    assert_law(loaded)
+
+
 def test_an_empty_company_is_loaded_and_fills_later(tmp_path: Path) -> None:
     with FinopsWorld(tmp_path, companies=("usmf", "dat"), entities=("VendorsV2",)) as world:
         assert statuses(world.sync_wait()) == {"succeeded"}

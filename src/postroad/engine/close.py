@@ -52,13 +52,18 @@ class Close:
     def __post_init__(self) -> None:
         self.scope = scope_of(self.walk)
         later = [scope_of(each) for each in self.bench.tracking.walks.closed_after(self.walk)]
-        self.rule = Rule(self.scope, [each for each in later if each.name != self.scope.name], self.dataset.entity.key)
+        others = [each for each in later if each.name != self.scope.name and not each.sweeps]
+        self.rule = Rule(self.scope, others, self.dataset.entity.key)
+        self._unknown = 0
 
     def run(self) -> bool:
         """Close the walk; False if a guard parked it."""
         self.bench.reporter.stage(Stage.CLOSE, self.dataset.name)
         name = self.dataset.entity.name
         if self.dataset.first_load(self.bench.feed_names(name)):
+            if self.scope.sweeps:  # the lake was put back since it began
+                self.bench.tracking.walks.discard(self.walk["id"], "nothing is loaded that could be swept")
+                return False
             self._load()
         elif not self._compare():
             return False
@@ -102,6 +107,9 @@ class Close:
             last_change = overlay.last_number
         if reason := guard.objection():
             return self._park(reason, members, guard)
+        if self._unknown:
+            reason = f"{self._unknown:,} rows are there that no change told of"
+            self.bench.tracking.feeds.owe(self.bench.connection, self.dataset.entity.name, reason)
         self._publish(members, version, guard, last_change)
         return True
 
@@ -111,7 +119,8 @@ class Close:
         compared = self.rule.compared(windows(truth, self.dataset.current(), entity.key))
         absent = sorted({*(self.walk["absent"] or ())} | overlay.absent)
         for upserts, deletes in difference(compared, entity.key, entity.schema.names, absent):
-            yield upserts, self.rule.deletable(deletes)
+            self._unknown += upserts.num_rows if self.scope.sweeps else 0
+            yield (upserts.slice(0, 0) if self.scope.sweeps else upserts), self.rule.deletable(deletes)
 
     def missing(self) -> pa.Table:
         """The keys inside the scope that neither its pages nor the changes since have; in memory, as keys only."""
@@ -234,7 +243,7 @@ class Close:
     def _finish(self, *, members: bool) -> None:
         tracking = self.bench.tracking
         walk = self.walk
-        superseded = self._answered()
+        superseded = [] if self.scope.sweeps else self._answered()  # a key alone answers nothing
         pays = self._pays()
         with tracking.database.write(Point.CLOSE_DONE) as db:
             tracking.walks.close(db, walk, pays=pays)

@@ -38,13 +38,19 @@ def require_parts(bench: Bench, entities: Sequence[str], since: str | None) -> N
     """ConfigError where a part is to be reloaded from no day, or of an entity that has no column to cut it by."""
     if since is not None:
         since_day(since, bench.now())
-    can = [feed.entities[0].name for feed in bench.feeds if feed.scope.moves]
+    can = [feed.entities[0].name for feed in bench.feeds if feed.scope.moves and not feed.scope.sweeps]
+    swept = [feed.entities[0].name for feed in bench.feeds if feed.scope.sweeps]
     for entity in entities:
         if entity not in can and (since is not None or bench.rule(entity).reload is not None):
             which = ", ".join(sorted(can)) or "none"
             raise ConfigError(
                 f"{bench.connection}.{entity} cannot be reloaded from a day on (--since, reload): it has no column to "
                 f"cut it by; of this connection these can: {which}"
+            )
+        if entity not in swept and bench.rule(entity).sweep_deletes is not None:
+            raise ConfigError(
+                f"{bench.connection}.{entity} cannot be swept (sweep_deletes): its connector reads keys only with "
+                "their rows, so a full refresh does as well"
             )
 
 

@@ -30,7 +30,7 @@ def wanted(bench: Bench, feed: Feed, *, full_refresh: bool, since: str | None = 
     if walk is not None:
         return None if walk["fetched"] and walk["confirmed"] else "its walk is open"
     if feed.scope.moves:
-        return _reload(bench, feed, entity, since)
+        return _sweep(bench, feed, entity) if feed.scope.sweeps else _reload(bench, feed, entity, since)
     if full_refresh:
         return "asked for"
     if never_loaded(bench, feed, entity):
@@ -87,6 +87,21 @@ def _reload(bench: Bench, feed: Feed, entity: str, since: str | None) -> str | N
     last = bench.tracking.walks.closed(bench.connection, entity, feed.scope.name)
     over = last is None or bench.now() >= last["begun_at"] / 1e6 + reload.every
     return f"since {since_day(reload.since, bench.now())}, every {reload.every / 3600:g} h" if over else None
+
+
+def _sweep(bench: Bench, feed: Feed, entity: str) -> str | None:
+    """Keys are compared when the flow says so and it is time; never while rows are walked, or are due to be."""
+    every = bench.rule(entity).sweep_deletes
+    walks = bench.tracking.walks
+    rows = [each for each in bench.walk_feeds(entity) if not each.scope.moves]
+    if every is None or bench.tracking.feeds.entity(bench.connection, entity)["due_reason"]:
+        return None
+    if any(never_loaded(bench, each, entity) or walks.open(bench.connection, entity, each.scope.name) for each in rows):
+        return None
+    scope = feed.scope.name
+    last = [look(bench.connection, entity, scope) for look in (walks.closed, walks.decided)]
+    over = all(each is None or bench.now() >= each["begun_at"] / 1e6 + every for each in last)
+    return f"of keys alone, every {every / 3600:g} h" if over else None
 
 
 def walk(bench: Bench, claim: Claim, feed: Feed, limit: int | None, *, anew: bool, since: str | None = None) -> bool:
@@ -193,7 +208,7 @@ def _begin(bench: Bench, claim: Claim, feed: Feed, since: str | None) -> Mapping
 
 def _bounded(bench: Bench, feed: Feed, entity: str, since: str | None) -> Scope:
     """The scope of a walk that begins now: a moving one gets its first day."""
-    if not feed.scope.moves:
+    if not feed.scope.moves or feed.scope.sweeps:
         return feed.scope
     reload = bench.rule(entity).reload
     said = since or (reload.since if reload else None)

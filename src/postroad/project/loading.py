@@ -192,6 +192,7 @@ class _Loader:
                     sync.max_changes,
                     reload,
                     sync.stale_after,
+                    sync.sweep_deletes,
                 )
 
     def check_names(self, node: Node | None) -> None:

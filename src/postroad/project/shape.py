@@ -50,6 +50,11 @@ def _every(value: object) -> object:
     return int(found[1]) * {"m": 60.0, "h": 3600.0, "d": 86_400.0}[found[2]]
 
 
+def _often(value: object) -> object:
+    words = {"hourly": "1h", "daily": "1d", "weekly": "7d"}
+    return _every(words.get(value, value) if isinstance(value, str) else value)
+
+
 def _since(value: str) -> str:
     try:
         since_day(value, time.time())
@@ -66,6 +71,13 @@ Rows = Annotated[
 
 
 Every = Annotated[float, BeforeValidator(_every), WithJsonSchema({"type": "string", "pattern": r"^\d{1,6}\s*[mhd]$"})]
+
+
+Often = Annotated[
+    float,
+    BeforeValidator(_often),
+    WithJsonSchema({"type": "string", "pattern": r"^(hourly|daily|weekly|\d{1,6}\s*[mhd])$"}),
+]
 
 
 class Shape(BaseModel):
@@ -282,6 +294,9 @@ class SyncShape(Shape):
     reload: ReloadShape | None = Field(None, description="Read the newest part of the entities anew now and then.")
     stale_after: Every | None = Field(
         None, description="Tell of an entity that is out of step for so long: 30m, 12h or 7d; a day unless said."
+    )
+    sweep_deletes: Often | None = Field(
+        None, description="Read all keys so often, as daily or 12h, and delete the rows that are gone."
     )
 
 

@@ -181,6 +181,11 @@ class Feeds:
             set_due(db, connection, entity, reason, newest_landing(db), withheld=None)
             self._alerts.note(db, alert)
 
+    def owe(self, connection: str, entity: str, reason: str) -> None:
+        """The lake lacks what the remote system has: a full refresh is due. Written before what showed it is."""
+        with self._database.write(Point.REFRESH_DUE) as db:
+            set_due(db, connection, entity, reason, newest_landing(db), withheld=None)
+
     def forget(
         self,
         connection: str,

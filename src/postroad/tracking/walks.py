@@ -78,6 +78,7 @@ class Walks:
             move_feed(db, claim.connection, claim.feed, cursor=None, moved_at=self._database.now(db))
             bounds = {"column": scope.column, "equals": scope.equals, "at_least": scope.at_least, "moves": scope.moves}
             bounds |= {"adds": True} if scope.adds else {}
+            bounds |= {"sweeps": True} if scope.sweeps else {}
             return self._new(
                 db,
                 claim,

@@ -122,6 +122,10 @@ class Api:
         if not rows:
             raise RemoteError(f"there is no data project '{name}': create it as the page of this connector says")
 
+    def read(self, path: str) -> bytes:
+        """One page of OData."""
+        return self._actions.get(path=path).body
+
     def close(self) -> None:
         """Give back the connections."""
         for client in (self._actions, self._starts, self._statuses, self._links, self._directory):

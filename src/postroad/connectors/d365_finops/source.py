@@ -9,18 +9,21 @@ import httpx
 from postroad.connectors.d365_finops.api import Api
 from postroad.connectors.d365_finops.changes import Poll
 from postroad.connectors.d365_finops.check import checks
-from postroad.connectors.d365_finops.declaration import COMPANY, known
+from postroad.connectors.d365_finops.declaration import COMPANY, Declaration, known
 from postroad.connectors.d365_finops.exports import Exports
 from postroad.connectors.d365_finops.parse import parse
 from postroad.connectors.d365_finops.session import Session
 from postroad.connectors.d365_finops.settings import FinopsSettings
+from postroad.connectors.d365_finops.sweep import KIND, parse_keys, rows_of_keys, sweep
 from postroad.connectors.d365_finops.walk import walk
 from postroad.records import ALL, Check, Feed, Payload, Rows, Scope, Want
 from postroad.sdk.connector import Tools
 
+SWEEP = "sweep"
+
 
 class FinopsSource:
-    """One environment: the changes of all entities of its project, and a walk of each entity in each company."""
+    """One environment: the changes of its project; of each entity, in each company, a walk and a sweep."""
 
     def __init__(self, settings: FinopsSettings, tools: Tools, *, transport: httpx.BaseTransport | None = None) -> None:
         self._settings = settings
@@ -32,24 +35,37 @@ class FinopsSource:
         """The export project, and a full export of each entity in each company that has rows of its own."""
         yield Feed("changes", tuple(each.entity for each in self._entities.values()), "changes")
         for each in self._entities.values():
-            if each.shared:
-                yield Feed(each.name, (each.entity,), "walk", ALL)
-            else:
-                for company in self._settings.companies:
-                    scope = Scope(company, COMPANY, equals=company)
-                    yield Feed(f"{each.name}.{company}", (each.entity,), "walk", scope)
+            yield from self._walks(each)
+
+    def _walks(self, declaration: Declaration) -> Iterator[Feed]:
+        name, entities = declaration.name, (declaration.entity,)
+        if declaration.shared:
+            yield Feed(name, entities, "walk", ALL)
+            yield Feed(f"{name}.{SWEEP}", entities, "walk", Scope(SWEEP, moves=True, sweeps=True))
+            return
+        for company in self._settings.companies:
+            yield Feed(f"{name}.{company}", entities, "walk", Scope(company, COMPANY, equals=company))
+            swept = Scope(f"{company}.{SWEEP}", COMPANY, equals=company, moves=True, sweeps=True)
+            yield Feed(f"{name}.{company}.{SWEEP}", entities, "walk", swept)
 
     def fetch(self, feed: Feed, want: Want) -> Iterator[Payload]:
         """See `Source.fetch`."""
         names = want.entities or tuple(entity.name for entity in feed.entities)
         if feed.kind == "changes":
             return Poll(self._session, [self._entities[name] for name in names], want.cursor).payloads()
+        if want.keys is not None:
+            return rows_of_keys(self._api, self._entities[names[0]], want)
+        if feed.scope.sweeps:
+            return sweep(self._api, self._settings, self._entities[names[0]], want)
         return walk(self._session, self._entities[names[0]], want)
 
     def parse(self, feed: Feed, payload: Payload) -> Iterator[Rows]:
         """See `Source.parse`."""
         for name in payload.entities:
-            yield from parse(payload, self._entities[name], self._settings)
+            if payload.meta.get("kind") == KIND:
+                yield from parse_keys(payload, self._entities[name])
+            else:
+                yield from parse(payload, self._entities[name], self._settings)
 
     def check(self) -> Iterator[Check]:
         """See `Source.check`."""
