@@ -218,9 +218,10 @@ def test_a_kill_at_any_durable_point_of_the_first_load_loses_nothing(tmp_path: P
 
 
 def test_what_landed_of_a_package_is_never_landed_again(loaded: FinopsWorld) -> None:
+    loaded.configure(block_megabytes=0.001)
     keys = loaded.sim.mutate(12, company="usmf")
     before = len(loaded.history("VendorsV2"))
-    loaded.sync(Trap(Point.PAYLOAD_ROW, 6))
+    loaded.sync(Trap(Point.PAYLOAD_ROW, 4))
     exports = len(loaded.exports("Postroad"))
     loaded.sync_wait()
     assert_law(loaded)
@@ -442,7 +443,7 @@ def test_no_manifest_or_an_odd_encoding(loaded: FinopsWorld, manifest: str) -> N
     assert_law(loaded)
 
 
-@pytest.mark.parametrize("empty", ["header", "zero_bytes", "absent"])
+@pytest.mark.parametrize("empty", ["header", "zero_bytes", "absent", "no_url"])
 def test_empty_delta(loaded: FinopsWorld, empty: str) -> None:
     loaded.sim.switch(empty_delta=empty)
     loaded.sim.mutate(1, company="usmf")

@@ -114,6 +114,14 @@ class Api:
         except (ValueError, TypeError, KeyError):
             return {}
 
+    def rows(self, execution: Execution) -> int | None:
+        """How many rows an execution exported in all; None where it is not told."""
+        options = {"$filter": f"JobId eq '{execution.id}'"}
+        found = value_of(self._actions.get(path=f"/data/DataManagementExecutionJobDetails?{urlencode(options)}").body)
+        told = [row.get("StagingRecordsCreatedCount") for row in found or () if isinstance(row, dict)]
+        counts = [each for each in told if isinstance(each, int)]
+        return sum(counts) if told and len(counts) == len(told) else None
+
     def project(self, name: str) -> None:
         """RemoteError unless there is an export project of that name."""
         quoted = name.replace("'", "''")

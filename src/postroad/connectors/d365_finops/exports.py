@@ -72,8 +72,11 @@ class Exports:
             return Pause(self._patience(execution, str(error)), seen=status is not None)
 
     @contextmanager
-    def package(self, execution: Execution) -> Iterator[Package]:
-        """The package of an execution that ended well, for as long as it is read."""
+    def package(self, execution: Execution) -> Iterator[Package | None]:
+        """The package of an execution that ended well, for as long as it is read; None for one without a row.
+
+        Such an export may have no link at all (fact sheet 2.4).
+        """
         for attempt in range(DAMAGED_TRIES):
             try:
                 link = Download(self._settings, self._tools, lambda: self._api.link(execution), self._transport)
@@ -81,7 +84,10 @@ class Exports:
             except GoneError as error:
                 raise LostError(str(error)) from None
             except MissingError as error:
-                raise ThrottledError(str(error), self._settings.wait_seconds) from None
+                if self._api.rows(execution) == 0:
+                    yield None
+                    return
+                raise self._patience(execution, str(error)) from None
             with file:
                 try:
                     package = Package(file, self._settings.most_unpacked_megabytes * MB)

@@ -47,9 +47,11 @@ class Session:
         return not declaration.shared or company == self.settings.companies[0]
 
     def pieces(
-        self, package: Package, execution: Execution, declarations: Sequence[Declaration], size: int
+        self, package: Package | None, execution: Execution, declarations: Sequence[Declaration], size: int
     ) -> Iterator[Piece]:
         """The blocks of these entities' files, in the order of the entities."""
+        if package is None:
+            return
         found = package.files(declarations)
         for declaration in (each for each in declarations if each.name in found):
             name = found[declaration.name]
