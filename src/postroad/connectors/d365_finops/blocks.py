@@ -12,7 +12,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from postroad.errors import RemoteError
+from postroad.connectors.d365_finops.faults import FileError
 
 MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -34,7 +34,7 @@ class Block:
 
 
 def blocks(pieces: Iterator[bytes], encoding: str, delimiter: str, qualifier: str, size: int) -> Iterator[Block]:
-    """The blocks of a file, none for one without rows; RemoteError for one that cannot be cut."""
+    """The blocks of a file, none for one without rows; FileError for one that cannot be cut."""
     texts = _decoded(pieces, encoding)
     waiting, captions = _header(texts, delimiter, qualifier)
     for text in texts:
@@ -59,7 +59,7 @@ def _decoded(pieces: Iterator[bytes], encoding: str) -> Iterator[str]:
             yield decoder.decode(piece)
         yield decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        raise RemoteError(
+        raise FileError(
             f"a file of the package is not in {found}: set encoding to what the source format has"
         ) from None
 
@@ -79,12 +79,12 @@ def _header(texts: Iterator[str], delimiter: str, qualifier: str) -> tuple[str, 
         if "\n" in waiting:
             break
         if len(waiting) > MOST_HEADER:
-            raise RemoteError("a file of the package has no header line: set the source format's option for it")
+            raise FileError("a file of the package has no header line: set the source format's option for it")
     line, _, rest = waiting.partition("\n")
     read = next(csv.reader(io.StringIO(line.rstrip("\r")), delimiter=delimiter, quotechar=qualifier), [])
     captions = tuple(caption.strip().upper() for caption in read)
     if len(set(captions)) != len(captions):
-        raise RemoteError("a file of the package names a column twice: check the mapping of its project")
+        raise FileError("a file of the package names a column twice: check the mapping of its project")
     return rest, captions
 
 

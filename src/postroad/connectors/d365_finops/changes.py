@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from typing import Any
 
 from postroad.connectors.d365_finops.api import Execution
 from postroad.connectors.d365_finops.declaration import Declaration
 from postroad.connectors.d365_finops.exports import LostError, Pause
+from postroad.connectors.d365_finops.faults import FileError
 from postroad.connectors.d365_finops.session import Session
 from postroad.errors import CursorExpiredError, EntitiesFailedError, RemoteError
 from postroad.records import Json, Payload
@@ -35,7 +35,7 @@ class Round:
     execution: str | None = None
     began: float = 0.0
     seen: bool = False
-    blocks: int = 0
+    blocks: Mapping[str, int] | None = None
     broken: Mapping[str, str] | None = None
     lost: Mapping[str, str] | None = None
 
@@ -59,7 +59,7 @@ class Poll:
         here = self._open_round()
         while here.left:
             if here.execution is None:
-                here = replace(here, **self._session.exports.minted(), blocks=0)
+                here = replace(here, **self._session.exports.minted(), blocks=None)
                 yield self._moved(here)
             here = yield from self._company(here)
             yield self._moved(here)
@@ -81,30 +81,35 @@ class Poll:
                 raise status.error
             labels = {each.name: each.label for each in self._declarations}
             failed = self._session.exports.failed(execution, labels, status)
-            yield from self._landed(here, execution, [name for name in self._names if name not in failed])
+            good = [name for name in self._names if name not in failed]
+            failed |= yield from self._landed(here, execution, good)
         except LostError as error:
             failed = dict.fromkeys(self._names, f"{error}")
         return self._passed(here, company, failed)
 
-    def _landed(self, here: Round, execution: Execution, good: Sequence[str]) -> Iterator[Payload]:
-        """The blocks of the entities that have a position."""
-        wanted = [
-            each
-            for each in self._declarations
-            if each.name in good and each.name not in self._passed_over(here)
-            and self._session.exports_of(each, execution.company)
-        ]  # fmt: skip
+    def _landed(
+        self, here: Round, execution: Execution, good: Sequence[str]
+    ) -> Generator[Payload, None, dict[str, str]]:
+        """The blocks of the entities that have a position; those whose file cannot be used, and why."""
+        passed_over = {*here.fresh, *(here.broken or {}), *(here.lost or {})}
+        wanted = [each for each in self._declarations if each.name in good and each.name not in passed_over]
+        wanted = [each for each in wanted if self._session.exports_of(each, execution.company)]
+        unusable: dict[str, str] = {}
         if not wanted:
-            return
+            return unusable
         with self._session.exports.package(execution) as package:
-            pieces = self._session.pieces(package, execution, wanted, here.size)
-            for number, piece in enumerate(islice(pieces, here.blocks, None), here.blocks + 1):
-                moved = replace(here, seen=True, blocks=number)
-                cursor, names = self._as_cursor(moved), (piece.declaration.name,)
-                yield Payload(piece.block.text, cursor, piece.identifier, names, piece.meta)
-
-    def _passed_over(self, here: Round) -> set[str]:
-        return {*here.fresh, *(here.broken or {}), *(here.lost or {})}
+            for declaration in wanted:
+                try:
+                    for piece in self._session.pieces(package, execution, declaration, here.size):
+                        done = dict(here.blocks or {})
+                        if piece.meta["block"] < done.get(declaration.name, 0):
+                            continue
+                        here = replace(here, seen=True, blocks={**done, declaration.name: piece.meta["block"] + 1})
+                        names = (declaration.name,)
+                        yield Payload(piece.block.text, self._as_cursor(here), piece.identifier, names, piece.meta)
+                except FileError as error:
+                    unusable[declaration.name] = str(error)
+        return unusable
 
     def _passed(self, here: Round, company: str, failed: Mapping[str, str]) -> Round:
         """The round once a company is done; of a shared entity only its own company's export counts."""
@@ -115,7 +120,7 @@ class Poll:
                 kind = broken if name in here.fresh else lost
                 kind.setdefault(name, f"{company}: {failed[name]}")
         return replace(
-            here, left=here.left[1:], execution=None, seen=False, blocks=0, broken=broken or None, lost=lost or None
+            here, left=here.left[1:], execution=None, seen=False, blocks=None, broken=broken or None, lost=lost or None
         )
 
     def _open_round(self) -> Round:

@@ -33,6 +33,10 @@ class MissingError(ThrottledError):
     """The execution is not known, or not yet."""
 
 
+class FileError(RemoteError):
+    """The file of one entity cannot be used; the others of its package can."""
+
+
 class ExpiredLinkError(RemoteError):
     """The link to a package ended; a new one is asked for."""
 

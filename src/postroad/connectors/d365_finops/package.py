@@ -40,18 +40,16 @@ class Package:
             raise DamagedError(DAMAGED) from None
         _check(self._zip.infolist(), most_unpacked)
         self._infos = {info.filename: info for info in self._zip.infolist()}
+        self._told = {path.casefold(): label for path, label in self._manifest().items()}
 
-    def files(self, declarations: Sequence[Declaration]) -> dict[str, str]:
-        """The name of each entity's file, by public name; an entity without rows may have none (fact sheet 2.4)."""
-        told = {path.casefold(): label for path, label in self._manifest().items()}
-        found: dict[str, str] = {}
-        for declaration in declarations:
-            labels = {declaration.label.casefold(), declaration.file_stem.casefold()}
-            for name in self._infos:
-                label = told.get(name.casefold(), name.rpartition(".")[0])
-                if label.casefold() in labels and not name.casefold().endswith(".xml"):
-                    found[declaration.name] = name
-        return found
+    def file(self, declaration: Declaration) -> str | None:
+        """The name of an entity's file; an entity without rows may have none (fact sheet 2.4)."""
+        labels = {declaration.label.casefold(), declaration.file_stem.casefold()}
+        for name in self._infos:
+            label = self._told.get(name.casefold(), name.rpartition(".")[0])
+            if label.casefold() in labels and not name.casefold().endswith(".xml"):
+                return name
+        return None
 
     def sound(self) -> None:
         """DamagedError unless all files can be read to their end and are what the directory says."""

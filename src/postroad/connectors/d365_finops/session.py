@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from postroad.connectors.d365_finops.api import Execution
 from postroad.connectors.d365_finops.blocks import Block, blocks
 from postroad.connectors.d365_finops.declaration import Declaration
 from postroad.connectors.d365_finops.exports import Exports
+from postroad.connectors.d365_finops.faults import FileError
 from postroad.connectors.d365_finops.package import Package
 from postroad.connectors.d365_finops.settings import FinopsSettings
-from postroad.errors import RemoteError
 from postroad.records import Json
 
 MB = 1024 * 1024
@@ -47,16 +47,13 @@ class Session:
         return not declaration.shared or company == self.settings.companies[0]
 
     def pieces(
-        self, package: Package | None, execution: Execution, declarations: Sequence[Declaration], size: int
+        self, package: Package | None, execution: Execution, declaration: Declaration, size: int
     ) -> Iterator[Piece]:
-        """The blocks of these entities' files, in the order of the entities."""
-        if package is None:
-            return
-        found = package.files(declarations)
-        for declaration in (each for each in declarations if each.name in found):
-            name = found[declaration.name]
+        """The blocks of an entity's file; FileError if it cannot be used."""
+        name = None if package is None else package.file(declaration)
+        if package is not None and name is not None:
             if name.casefold().endswith((".xlsx", ".xls", ".xml")):
-                raise RemoteError(
+                raise FileError(
                     f"{declaration.name} is exported as {name.rpartition('.')[2]}: set its source format to CSV-Unicode"
                 )
             cut = blocks(
@@ -78,7 +75,7 @@ class Session:
     def _require_key(self, declaration: Declaration, block: Block) -> None:
         lost = [name for name in declaration.own_key if name.upper() not in block.captions]
         if lost:
-            raise RemoteError(
+            raise FileError(
                 f"the file of {declaration.name} has no column {lost[0].upper()}, which is part of its key: map it in "
                 "the project again"
             )

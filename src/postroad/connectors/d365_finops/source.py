@@ -54,7 +54,7 @@ class FinopsSource:
         if feed.kind == "changes":
             return Poll(self._session, [self._entities[name] for name in names], want.cursor).payloads()
         if want.keys is not None:
-            return rows_of_keys(self._api, self._entities[names[0]], want)
+            return rows_of_keys(self._api, self._settings.base, self._entities[names[0]], want)
         if feed.scope.sweeps:
             return sweep(self._api, self._settings, self._entities[names[0]], want)
         return walk(self._session, self._entities[names[0]], want)

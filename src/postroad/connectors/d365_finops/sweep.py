@@ -53,20 +53,24 @@ def sweep(api: Api, settings: FinopsSettings, declaration: Declaration, want: Wa
         )
 
 
-def rows_of_keys(api: Api, declaration: Declaration, want: Want) -> Iterator[Payload]:
+def rows_of_keys(api: Api, base: str, declaration: Declaration, want: Want) -> Iterator[Payload]:
     """Those of some keys that still exist, as pages that close nothing and leave the cursor alone."""
     assert want.keys is not None
     for start in range(0, want.keys.num_rows, KEYS_A_CALL):
         part = want.keys.slice(start, KEYS_A_CALL).to_pylist()
         chosen = " or ".join(f"({_condition(declaration, key)})" for key in part)
-        yield Payload(
-            api.read(_address(declaration, chosen)),
-            want.cursor,
-            f"asked,{declaration.name},{start}",
-            (declaration.name,),
-            {"kind": KIND},
-            want.scope.name,
-        )
+        path: str | None = _address(declaration, chosen)
+        seen: set[str] = set()
+        while path is not None:
+            seen.add(path)
+            body = api.read(path)
+            path = _next(body, base)
+            if path in seen:
+                raise RemoteError(
+                    f"the pages of {declaration.name} go round in circles: a link was repeated; try again"
+                )
+            identifier = f"asked,{declaration.name},{start},{len(seen)}"
+            yield Payload(body, want.cursor, identifier, (declaration.name,), {"kind": KIND}, want.scope.name)
 
 
 def parse_keys(payload: Payload, declaration: Declaration) -> Iterator[Rows]:

@@ -53,7 +53,7 @@ def texts(body: bytes, form: Form, wanted: Sequence[str], lines: Sequence[str]) 
     if table is None or _odd(body, table, form, lines):
         return _carefully(body, form, wanted)
     columns = {name: table.column(name).combine_chunks() for name in wanted}
-    return Texts(columns, pa.array(range(table.num_rows), pa.int64()), ())
+    return Texts(columns, pa.arange(0, table.num_rows), ())
 
 
 def _read(body: bytes, form: Form) -> pa.Table | None:

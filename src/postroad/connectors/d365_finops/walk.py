@@ -39,9 +39,11 @@ def walk(session: Session, declaration: Declaration, want: Want) -> Iterator[Pay
             raise status.error
         _require_whole(session.exports.failed(execution, {declaration.name: declaration.label}, status))
         with session.exports.package(execution) as package:
-            pieces = session.pieces(package, execution, [declaration], cursor["size"])
+            pieces = session.pieces(package, execution, declaration, cursor["size"])
             yield from _pages(islice(pieces, cursor["blocks"], None), cursor, declaration, want.scope.name)
     except LostError as error:
+        if cursor["blocks"]:  # pages of two exports would keep what was deleted between them
+            raise CursorExpiredError(f"{error}, half-way", [declaration.name]) from None
         # A full export can be asked for again: nothing is lost but its time.
         yield Payload(None, {**cursor, "execution": None}, scope=want.scope.name)
         raise RemoteError(f"{error}; the next run asks for another one") from None
