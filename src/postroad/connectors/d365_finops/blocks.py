@@ -23,6 +23,7 @@ MARKS = (
 )
 MOST_HEADER = 1 << 20
 BACK = 10_000  # line ends that are looked at for one that is outside quotes
+PATIENCE = 1 << 20  # characters of one row
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,7 @@ def blocks(pieces: Iterator[bytes], encoding: str, delimiter: str, qualifier: st
     waiting, captions = _header(texts, delimiter, qualifier)
     for text in texts:
         waiting += text
-        while len(waiting) >= size:
-            end = _boundary(waiting, size, qualifier)
+        while len(waiting) >= size and (end := _boundary(waiting, size, qualifier)):
             yield Block(captions, _packed(waiting[:end]))
             waiting = waiting[end:]
     if waiting.strip("\r\n"):
@@ -89,17 +89,35 @@ def _header(texts: Iterator[str], delimiter: str, qualifier: str) -> tuple[str, 
 
 
 def _boundary(text: str, size: int, qualifier: str) -> int:
-    """Where the last row ends that fits, by the line ends outside quotes; where no quote fits, by the last line end."""
-    last = text.rfind("\n", 0, size) + 1 or text.find("\n") + 1
-    if last == 0:
-        return len(text)
-    end, odd = last, text.count(qualifier, 0, last) % 2
+    """Where the last row ends that fits, else the first one that does not; 0 if more text is needed to tell.
+
+    A row ends where a line ends outside quotes. A stray qualifier may hide that: then, after some more text, any end
+    of a line will do, and costs the rows around it.
+    """
+    end = text.rfind("\n", 0, size) + 1
+    odd = text.count(qualifier, 0, end) % 2
     for _ in range(BACK):
-        if not odd:
-            return end
-        before = text.rfind("\n", 0, end - 1) + 1
-        if before == 0:
+        if end == 0 or not odd:
             break
+        before = text.rfind("\n", 0, end - 1) + 1
         odd ^= text.count(qualifier, before, end) % 2
         end = before
+    return end if end and not odd else _forward(text, size, qualifier)
+
+
+def _forward(text: str, size: int, qualifier: str) -> int:
+    end, odd = 0, 0
+    for _ in range(BACK):
+        after = text.find("\n", end) + 1
+        if after == 0:
+            break
+        odd ^= text.count(qualifier, end, after) % 2
+        end = after
+        if not odd:
+            return end
+    if len(text) < 2 * size + PATIENCE:
+        return 0
+    last = text.rfind("\n", 0, size) + 1 or text.find("\n") + 1
+    if last == 0:
+        raise FileError("a file of the package has a line that does not end: check the source format's row delimiter")
     return last
