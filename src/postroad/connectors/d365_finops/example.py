@@ -28,6 +28,7 @@ VENDORS_YAML = """\
 sync:
   - from: finops
     entities: [VendorsV2, MainAccounts]
+    sweep_deletes: daily
 """
 
 DOT_ENV = f"""\
@@ -40,7 +41,7 @@ README = """\
 
 Start the simulator in one terminal:
 
-    postroad simulate d365_finops --full-projects
+    postroad simulate d365_finops
 
 and in another one, in this folder:
 
@@ -48,8 +49,8 @@ and in another one, in this folder:
     postroad status
     postroad query "select dataAreaId, count(*) from finops.VendorsV2 group by 1"
 
-Run again whenever you like: only what changed is exported. A deletion is in no export: `postroad run --wait
---full-refresh` finds it.
+Run again whenever you like: only what changed is exported. A deletion is in no export: once a day all keys are read,
+and what is gone is deleted.
 """
 
 EXAMPLE = {

@@ -68,7 +68,7 @@ class Package:
                     if size > info.file_size:
                         break
                     yield piece
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError):
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError):
             raise DamagedError(DAMAGED) from None
         if size != info.file_size:
             raise DamagedError(DAMAGED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from postroad.connectors.d365_finops.simulator import DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_TENANT
+from postroad.connectors.d365_finops.simulator.entities import catalogue
 from postroad.connectors.d365_finops.simulator.environment import COMPANIES, SIZES
 from postroad.connectors.d365_finops.simulator.server import DEMO_PROJECT, FinopsSimulator
 from postroad.sdk.serving import serve
@@ -37,6 +38,8 @@ def main(args: list[str]) -> None:
         export_seconds=options.export_seconds,
         latency_ms=options.latency_ms,
     )
+    for entity in catalogue().entities:
+        simulator.project(f"{DEMO_PROJECT} {entity}", [entity], incremental=False)
     serve(
         simulator,
         lambda: (
