@@ -125,11 +125,11 @@ class FinopsWorld:
         self.sim.switch(**self._switches)
         self._settings = dict(self._first_settings)
         self.sweep_every = None
-        self.now += 7200  # no sweep is young
         for run in self.exports():
             if run["status"] in ("NotRun", "Executing"):
                 self.sim.finish(run["id"])
         self.sync_wait()
+        self.now += 7200  # no sweep is young
         self.said.clear()
 
     def sleep(self, seconds: float) -> None:

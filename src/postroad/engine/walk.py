@@ -98,9 +98,11 @@ def _sweep(bench: Bench, feed: Feed, entity: str) -> str | None:
         return None
     if any(never_loaded(bench, each, entity) or walks.open(bench.connection, entity, each.scope.name) for each in rows):
         return None
-    scope = feed.scope.name
-    last = [look(bench.connection, entity, scope) for look in (walks.closed, walks.decided)]
-    over = all(each is None or bench.now() >= each["begun_at"] / 1e6 + every for each in last)
+    swept = [look(bench.connection, entity, feed.scope.name) for look in (walks.closed, walks.decided)]
+    walked = [walks.closed(bench.connection, entity, each.scope.name) for each in rows]  # which finds what is gone too
+    begun = [each["begun_at"] for each in swept if each is not None]
+    begun.append(min(each["begun_at"] if each is not None else 0 for each in walked))
+    over = bench.now() >= max(begun) / 1e6 + every
     return f"of keys alone, every {every / 3600:g} h" if over else None
 
 

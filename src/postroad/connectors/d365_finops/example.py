@@ -19,9 +19,10 @@ connections:
     client_secret: secret://FO_SECRET
     companies: [usmf, demf]
     entities: [VendorsV2, MainAccounts]
-    # Only for the simulator on this machine; leave both out for the real system.
+    # Only for the simulator on this machine; leave these out for the real system.
     package_hosts: [127.0.0.1]
     allow_http: true
+    poll_seconds: 2
 """
 
 VENDORS_YAML = """\
