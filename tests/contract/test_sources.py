@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from postroad.connectors.d365_finops import connector as d365_finops
+from postroad.connectors.d365_finops.settings import FinopsSettings
+from postroad.connectors.d365_finops.simulator import FinopsSimulator
 from postroad.connectors.excel_link import connector as excel_link
 from postroad.connectors.excel_link.simulator import ExcelLinkSimulator
 from postroad.connectors.excel_link.simulator.addresses import DEFAULT_PORT
@@ -87,3 +90,44 @@ class TestFiles(SourceSuite):
     def change_one(self) -> None:
         """A file with one row is dropped."""
         (self.drop / "vendors_9.csv").write_text("Account;Name;Credit limit;Since\nV-1001;Nordic Paper AB;1;\n")
+
+
+class TestFinops(SourceSuite):
+    """Finance & Operations against its simulator, whose exports take no time."""
+
+    entities = ("VendorsV2", "MainAccounts")
+
+    @pytest.fixture(autouse=True)
+    def simulator(self) -> Iterator[None]:
+        """Two entities of one company; small blocks and pages make walks of several."""
+        sizes = dict.fromkeys(self.entities, 40)
+        with FinopsSimulator(seed=5, sizes=sizes, companies=["usmf"], export_seconds=0, page_limit=15) as self.company:
+            self.company.project("Postroad", self.entities)
+            for name in self.entities:
+                self.company.project(f"Postroad {name}", [name], incremental=False)
+            yield
+
+    def source(self) -> Source:
+        """A source with a budget of its own."""
+        company = self.company
+        settings = FinopsSettings(
+            url=company.url,
+            sign_in_url=company.url,
+            tenant=company.tenant,
+            client_id=company.client_id,
+            client_secret=Secret.literal(company.client_secret),
+            companies=("usmf",),
+            entities=self.entities,
+            package_hosts=("127.0.0.1",),
+            allow_http=True,
+            poll_seconds=0.02,
+            polls=200,
+            block_megabytes=0.005,
+            burst=100_000,
+        )
+        assert d365_finops.source is not None
+        return d365_finops.source(settings, Tools(MemoryBudget(time.time), time.time))
+
+    def change_one(self) -> None:
+        """One vendor changes."""
+        self.company.mutate(1)

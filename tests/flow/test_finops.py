@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from postroad.connectors.d365_finops.simulator.exports import Asked
 from postroad.telemetry import Point
 from tests.flow.doomed import Side, Trap
 from tests.flow.finops_world import FinopsWorld, assert_law
@@ -121,7 +122,7 @@ def test_a_sweep_takes_nothing_for_deleted_that_its_pages_only_missed(loaded: Fi
 def test_pages_that_go_round_in_circles_delete_nothing(loaded: FinopsWorld) -> None:
     loaded.sim.switch(page_limit=5)
     held = loaded.table("VendorsV2")
-    loaded.sim.fault("repeat_page", root="VendorsV2")
+    loaded.sim.fault("repeat_page", count=None, root="VendorsV2")
     loaded.sweep_every = 3600.0
     report = loaded.sync_wait()
     assert "round in circles" in reasons(report)
@@ -585,16 +586,16 @@ def test_all_seven_entities(tmp_path: Path) -> None:
 
 def test_overlapping_schedules(loaded: FinopsWorld) -> None:
     loaded.sim.mutate(2, company="usmf")
-    start = {"definitionGroupId": "Postroad", "packageName": "p", "executionId": "theirs", "reExecute": False}
-    loaded.sim.exporter.start(_asked(start), [], loaded.now, loaded.sim.switches)
-    loaded.configure(polls=1)
-    assert "waiting" in statuses(loaded.sync())
-
-
-def _asked(start: dict[str, Any]) -> Any:
-    from postroad.connectors.d365_finops.simulator.exports import Asked
-
-    return Asked("ExportToPackage", start["definitionGroupId"], "p", start["executionId"], False, "usmf")
+    theirs = Asked("ExportToPackageAsync", "Postroad", "theirs", f"theirs-{loaded.now}", False, "demf")
+    loaded.sim.switch(export_seconds=600)
+    loaded.sim.exporter.start(theirs, [], loaded.now, loaded.sim.switches)
+    loaded.sim.switch(export_seconds=5)
+    report = loaded.sync()
+    assert statuses(report) == {"waiting"}
+    assert "takes no export now" in reasons(report)
+    assert statuses(loaded.sync_wait()) == {"succeeded"}
+    accounts = {key: row for key, row in loaded.table("VendorsV2").items() if key[0] == "usmf"}
+    assert accounts.keys() == {key for key in loaded.source("VendorsV2") if key[0] == "usmf"}
 
 
 def test_secrets_and_links_are_told_to_nobody(loaded: FinopsWorld) -> None:
