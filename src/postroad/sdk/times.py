@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from postroad.sdk.casting import true_rows
+
 FIRST_YEAR, LAST_YEAR = 1950, 2100
 SECOND = 1_000_000
 STEP = 5 * 86_400
@@ -57,8 +59,8 @@ def to_utc(local: pa.Array, zone: str) -> Instants:
         skipped = table.skipped.take(place)
         found = Instants(
             found.values,
-            _rows(pc.and_(unsure, pc.invert(skipped))),
-            _rows(pc.and_(unsure, skipped)),
+            true_rows(pc.and_(unsure, pc.invert(skipped))),
+            true_rows(pc.and_(unsure, skipped)),
         )
     return _with_far_times(found, local, zone)
 
@@ -88,11 +90,6 @@ def _far_instant(time: int, zone: tzinfo) -> int | None:
         return _micros(local.replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None))
     except OverflowError:
         return None
-
-
-def _rows(mask: pa.Array) -> list[int]:
-    rows: list[int] = pc.indices_nonzero(pc.fill_null(mask, False)).to_pylist()
-    return rows
 
 
 @lru_cache(maxsize=16)

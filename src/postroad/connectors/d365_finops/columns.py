@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from postroad.connectors.d365_finops.declaration import TYPES, Field, Kind
 from postroad.connectors.d365_finops.settings import FinopsSettings
+from postroad.sdk.casting import Bad, cast_or_find, true_rows
 
 PLAIN = {"n": r"^-?[0-9]{1,29}(\.[0-9]{1,9})?$", "i": r"^-?[0-9]{1,18}$", "r": r"^-?[0-9]{1,19}$"}
 CLOCK = r"(?: (?P<h>[0-9]{1,2}):(?P<n>[0-9]{2}):(?P<s>[0-9]{2})(?: (?P<p>[AP]M))?)?$"
@@ -32,14 +33,6 @@ CAUSES: Mapping[Kind, tuple[str, str]] = {
     "d": ("bad_date", "is no date as the settings say that dates are written"),
     "t": ("bad_time", "is no time as the settings say that dates are written"),
 }
-
-
-@dataclass(frozen=True)
-class Bad:
-    """Why one row is refused."""
-
-    cause: str
-    sentence: str
 
 
 @dataclass
@@ -76,7 +69,7 @@ class Reading:
         texts = pc.if_else(plain, values, pa.scalar(None, pa.string()))
         iso = texts if self.settings.dates == "iso" else _iso(texts, pattern)
         moments, worse = cast_or_find(iso, SECONDS)
-        rows = sorted({*_rows(odd), *worse})
+        rows = sorted({*true_rows(odd), *worse})
         day = moments.cast(pa.date32())
         none = pc.fill_null(pc.equal(day, pa.scalar(NO_DATE).cast(pa.date32())), False)
         made = day if kind == "d" else moments.cast(pa.timestamp("us")).cast(TYPES[kind])
@@ -124,42 +117,4 @@ def _cast(values: pa.Array, pattern: str, target: pa.DataType) -> tuple[pa.Array
     plain = pc.match_substring_regex(values, pattern)
     odd = pc.and_not(pc.invert(plain), pc.equal(values, ""))
     array, rows = cast_or_find(pc.if_else(plain, values, pa.scalar(None, pa.string())), target)
-    return array, sorted({*rows, *_rows(odd)})
-
-
-def cast_or_find(values: pa.Array, target: pa.DataType) -> tuple[pa.Array, list[int]]:
-    """The cast column, and the rows that could not be cast, which are null in it.
-
-    Arrow does not say which value it refused, so the column is halved until the bad ones stand alone: cheap for one
-    bad value in ten thousand.
-    """
-    try:
-        return values.cast(target), []
-    except pa.ArrowInvalid:
-        rows = _find(values, target)
-    mask = [False] * len(values)
-    for row in rows:
-        mask[row] = True
-    return pc.if_else(pa.array(mask), pa.scalar(None, values.type), values).cast(target), rows
-
-
-def _find(values: pa.Array, target: pa.DataType) -> list[int]:
-    bad = []
-    spans = [(0, len(values))]
-    while spans:
-        start, length = spans.pop()
-        try:
-            values.slice(start, length).cast(target)
-        except pa.ArrowInvalid:
-            if length == 1:
-                bad.append(start)
-            else:
-                spans += [(start, length // 2), (start + length // 2, length - length // 2)]
-    return sorted(bad)
-
-
-def _rows(mask: pa.Array) -> list[int]:
-    if not pc.any(mask).as_py():
-        return []
-    found: list[int] = pc.indices_nonzero(pc.fill_null(mask, False)).to_pylist()
-    return found
+    return array, sorted({*rows, *true_rows(odd)})

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from postroad.connectors.d365_finops.columns import Bad, Reading
+from postroad.connectors.d365_finops.columns import Reading
 from postroad.connectors.d365_finops.declaration import COMPANY, Declaration
 from postroad.connectors.d365_finops.settings import FinopsSettings
 from postroad.connectors.d365_finops.table import Form, Texts, texts
 from postroad.records import CHANGED_AT, OP, UPSERT, Payload, Refusal, Rows, key_text
+from postroad.sdk.casting import Bad
 
 
 def parse(payload: Payload, declaration: Declaration, settings: FinopsSettings) -> Iterator[Rows]:

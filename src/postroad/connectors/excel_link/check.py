@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from functools import partial
-from urllib.parse import urlsplit
 
 from postroad.connectors.excel_link.files import Sizes, content_digest, format_of, usable
 from postroad.connectors.excel_link.links import Web, place_of, read_file
@@ -13,8 +11,7 @@ from postroad.connectors.excel_link.settings import ExcelLinkSettings
 from postroad.connectors.excel_link.tables import Member, Tables
 from postroad.errors import PostroadError
 from postroad.records import Check
-
-CONNECT_SECONDS = 10.0
+from postroad.sdk.reach import address_of, connect
 
 
 def checks(settings: ExcelLinkSettings, tables: Tables, web: Web, now: float) -> Iterator[Check]:
@@ -38,7 +35,7 @@ def _steps(settings: ExcelLinkSettings, members: list[Member], web: Web) -> Iter
             address = None  # The link's own step tells what is wrong with it.
         if address is not None and address not in seen:
             seen.add(address)
-            yield f"reach the host of {name}", partial(_reach, *address)
+            yield f"reach the host of {name}", partial(connect, *address)
         yield f"read {name}", partial(_read, settings, member, web)
 
 
@@ -46,18 +43,7 @@ def _address(member: Member) -> tuple[str, int] | None:
     place = place_of(member)
     if place.is_file:
         return None
-    parts = urlsplit(place.address)
-    return (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
-
-
-def _reach(host: str, port: int) -> str:
-    try:
-        with socket.create_connection((host, port), timeout=CONNECT_SECONDS):
-            return f"{host} answers on port {port}"
-    except socket.gaierror:
-        raise OSError(f"no address is known for {host}: check the link, or the network's name server") from None
-    except OSError as error:
-        raise OSError(f"{host}:{port} does not answer ({error}): is it running, is a firewall in between?") from None
+    return address_of(place.address)
 
 
 def _read(settings: ExcelLinkSettings, member: Member, web: Web) -> str:

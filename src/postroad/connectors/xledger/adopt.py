@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from postroad.connectors.xledger.api import Api
-from postroad.connectors.xledger.columns import Bad
 from postroad.connectors.xledger.declaration import JSON_TYPES, Declaration, find
 from postroad.connectors.xledger.deltas import current_rows
 from postroad.connectors.xledger.documents import tenant_document
@@ -30,6 +29,7 @@ from postroad.connectors.xledger.scope import Identity
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.errors import ConfigError, CursorExpiredError
 from postroad.records import Entity
+from postroad.sdk.casting import Bad
 from postroad.sdk.connector import Adopted, Tools
 
 MUTATION, MUTATED_AT = "mutationType", "mutatedAt"

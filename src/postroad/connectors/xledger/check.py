@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator, Sequence
-from urllib.parse import urlsplit
 
 from postroad.connectors.xledger.answers import Reply, key_of
 from postroad.connectors.xledger.declaration import Declaration
@@ -14,8 +12,8 @@ from postroad.connectors.xledger.session import Session
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.errors import PostroadError
 from postroad.records import Check
+from postroad.sdk.reach import address_of, connect, resolve
 
-CONNECT_SECONDS = 10.0
 SECONDS_A_CALL = 3.0
 BELIEVABLE_CALLS = 5_000
 
@@ -23,8 +21,8 @@ BELIEVABLE_CALLS = 5_000
 def checks(session: Session, settings: XledgerSettings, entities: Sequence[Declaration]) -> Iterator[Check]:
     """From resolving the host to reading one row of each entity; stops at the first that fails before those."""
     steps: list[tuple[str, Callable[[], str]]] = [
-        ("resolve the host", lambda: _resolve(settings.url)),
-        ("connect", lambda: _connect(settings.url)),
+        ("resolve the host", lambda: resolve(address_of(settings.url)[0])),
+        ("connect", lambda: connect(*address_of(settings.url))),
         ("sign in", lambda: _sign_in(session)),
         ("read the tenant", lambda: _tenant(session, settings)),
     ]
@@ -95,31 +93,6 @@ def forecast(session: Session, declaration: Declaration) -> str:
 
 def _unknown(declaration: Declaration, page_size: int) -> str:
     return f"{declaration.name}: their ids do not tell how many; a full refresh takes a call per {page_size:,} rows."
-
-
-def _resolve(url: str) -> str:
-    host, port = _address(url)
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except socket.gaierror:
-        raise OSError(f"no address is known for {host}: check the url, or the network's name server") from None
-    return f"{host} is {found[0][4][0]}"
-
-
-def _connect(url: str) -> str:
-    host, port = _address(url)
-    try:
-        with socket.create_connection((host, port), timeout=CONNECT_SECONDS):
-            return f"port {port} answers"
-    except OSError as error:
-        raise OSError(f"{host}:{port} does not answer ({error}): is it running, is a firewall in between?") from None
-
-
-def _address(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    if not parts.hostname:
-        raise ValueError("the url names no host")
-    return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _sign_in(session: Session) -> str:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from postroad.connectors.xledger.declaration import COLUMN_TYPES, JSON_TYPES, Declaration, Field, Kind
 from postroad.records import MONEY
+from postroad.sdk.casting import Bad, cast_or_find
 from postroad.sdk.times import to_utc
 
 LOCAL = pa.timestamp("us")
@@ -25,14 +26,6 @@ CAUSES: Mapping[Kind, tuple[str, str]] = {
     "date": ("bad_date", "is no date of the form yyyy-mm-dd"),
     "local_time": ("bad_time", "is no local time of the form yyyy-mm-ddThh:mm:ss"),
 }
-
-
-@dataclass(frozen=True)
-class Bad:
-    """Why one row is refused."""
-
-    cause: str
-    sentence: str
 
 
 @dataclass
@@ -152,34 +145,3 @@ def _years_1_to_9999(array: pa.Array, rows: list[int]) -> tuple[pa.Array, list[i
         return array, rows
     found = pc.indices_nonzero(pc.fill_null(early, False)).to_pylist()
     return pc.if_else(early, pa.scalar(None, array.type), array), sorted({*rows, *found})
-
-
-def cast_or_find(values: pa.Array, target: pa.DataType) -> tuple[pa.Array, list[int]]:
-    """The cast column, and the rows that could not be cast, which are null in it.
-
-    Arrow does not say which value it refused, so the column is halved until the bad ones stand alone: cheap for one
-    bad value in ten thousand.
-    """
-    try:
-        return values.cast(target), []
-    except pa.ArrowInvalid:
-        rows = _find(values, target)
-    mask = [False] * len(values)
-    for row in rows:
-        mask[row] = True
-    return pc.if_else(pa.array(mask), pa.scalar(None, values.type), values).cast(target), rows
-
-
-def _find(values: pa.Array, target: pa.DataType) -> list[int]:
-    bad = []
-    spans = [(0, len(values))]
-    while spans:
-        start, length = spans.pop()
-        try:
-            values.slice(start, length).cast(target)
-        except pa.ArrowInvalid:
-            if length == 1:
-                bad.append(start)
-            else:
-                spans += [(start, length // 2), (start + length // 2, length - length // 2)]
-    return sorted(bad)

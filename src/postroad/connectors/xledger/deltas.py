@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from postroad.connectors.xledger.columns import Bad, Columns, cast_ids, cast_or_find, convert, node_type
+from postroad.connectors.xledger.columns import Columns, cast_ids, convert, node_type
 from postroad.connectors.xledger.declaration import JSON_TYPES, Declaration
 from postroad.connectors.xledger.edges import Edges, edge_key, read_edges
 from postroad.connectors.xledger.lookup import DELETED, UPSERTS
 from postroad.connectors.xledger.rows import Draft
 from postroad.records import DELETE, UPSERT, Rows, key_text
+from postroad.sdk.casting import Bad, cast_or_find
 from postroad.sdk.times import to_utc
 
 LOCAL = pa.timestamp("us")

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from postroad.connectors.xledger.answers import key_of
-from postroad.connectors.xledger.columns import Bad
 from postroad.connectors.xledger.halves import decoded
 from postroad.connectors.xledger.sieve import sift
 from postroad.records import key_text
+from postroad.sdk.casting import Bad
 
 NULL = msgspec.Raw(b"null")
 

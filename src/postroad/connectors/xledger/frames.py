@@ -14,9 +14,10 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from postroad.connectors.xledger.columns import CAUSES, Bad, cast_ids, cast_or_find
+from postroad.connectors.xledger.columns import CAUSES, cast_ids
 from postroad.connectors.xledger.declaration import JSON_TYPES, Field, Kind
 from postroad.errors import ConfigError
+from postroad.sdk.casting import Bad, cast_or_find
 
 EXACT_IN_A_DOUBLE = 2.0**53 - 1
 SENTENCES: Mapping[Kind, tuple[str, str]] = {

@@ -9,11 +9,12 @@ from functools import lru_cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from postroad.connectors.xledger.columns import Bad, Columns
+from postroad.connectors.xledger.columns import Columns
 from postroad.connectors.xledger.declaration import Declaration
 from postroad.connectors.xledger.edges import Edges, edge_key
 from postroad.connectors.xledger.halves import unmarked
 from postroad.records import AMBIGUOUS, CHANGED_AT, OP, Refusal, Rows
+from postroad.sdk.casting import Bad
 
 UNREADABLE = Bad("unreadable_key", "the row has no readable dbId, so nobody can say which record it is")
 

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from postroad.connectors.xledger.columns import Bad
 from postroad.connectors.xledger.declaration import JSON_TYPES
+from postroad.sdk.casting import Bad
 
 _SCALARS: dict[pa.DataType, type] = {
     pa.string(): str,
