@@ -189,14 +189,15 @@ class FinopsWorld:
 
     def sync_wait(self, **options: Any) -> Report:
         """`postroad run --wait`: runs until none of them waits."""
+        said: Report | None = None
         for _ in range(RUNS):
-            report = self.sync(**options)
+            said = report = self.sync(**options)
             assert report is not None
             until = [each.until for each in report.outcomes if each.status == "waiting" and each.until is not None]
             if not until:
                 return report
             self.sleep(max(1.0, max(until).timestamp() - self.now + 1))
-        raise AssertionError(f"still waiting after {RUNS} runs: {report.outcomes}")
+        raise AssertionError(f"still waiting after {RUNS} runs: {said}")
 
     def statuses(self) -> list[Any]:
         """The status of each dataset."""

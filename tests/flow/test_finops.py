@@ -466,7 +466,7 @@ def test_a_package_that_is_cut_short_is_fetched_again(loaded: FinopsWorld) -> No
 def test_hostile_archive(loaded: FinopsWorld, variant: str) -> None:
     loaded.sim.mutate(2, company="usmf")
     held = loaded.table("VendorsV2")
-    size = {"bytes": 4 << 20} if variant == "bomb" else {}
+    size: dict[str, Any] = {"bytes": 4 << 20} if variant == "bomb" else {}
     loaded.sim.fault("package", variant=variant, **size)
     report = loaded.sync()
     assert statuses(report) == {"failed"}
