@@ -42,8 +42,8 @@ class Scope:
 
     Those whose `column` equals `equals`, or is at least `at_least`; all rows without a column. `moves`: the column can
     change, so a row may leave the scope alive; a key that the pages lack is asked for before its delete (sequence 12).
-    `adds`: the pages are no snapshot, so the close deletes nothing. `sweeps`: the pages hold keys alone; the close deletes
-    what they lack and touches no other row. Values are JSON: a date is `"2026-10-01"`.
+    `adds`: the pages are no snapshot, so the close deletes nothing. `sweeps`: the pages hold keys alone; the close
+    deletes what they lack and touches no other row. Values are JSON: a date is `"2026-10-01"`.
     """
 
     name: str = "all"

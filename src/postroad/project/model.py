@@ -57,8 +57,8 @@ class Sync:
 
     `max_deletes` bounds what a close deletes, `max_changes` (None: no bound) what it touches at all. `reload` reads a
     part of each entity anew now and then. An entity that is out of step for `stale_after` seconds is told of (None: a
-    day, or twice as long as it may go without being looked at). `sweep_deletes`: every so many seconds the keys alone are
-    read, and what is gone is deleted.
+    day, or twice as long as it may go without being looked at). Every `sweep_deletes` seconds the keys alone are read,
+    and what is gone is deleted.
     """
 
     connection: str
