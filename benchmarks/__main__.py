@@ -24,6 +24,7 @@ from benchmarks.changes_at_scale import changes_at_scale
 from benchmarks.figures import Figure, show, write
 from benchmarks.measure import MEMORY, Usage, measured, middle
 from benchmarks.scenarios import HEAVY, POSTROAD, Scenario, compiled, opened
+from benchmarks.shares import shares
 from benchmarks.side_by_side import side_by_side
 
 HERE = Path(__file__).parent
@@ -44,7 +45,7 @@ def main() -> None:
             scenario.first_load()
             small = speed(scenario, rounds)
             against = against_dlt(scenario, small.first, small.rows)
-            figures = [*small.figures, *against, *latency(scenario, small, rounds), *figures]
+            figures = [*small.figures, *shares(scenario), *against, *latency(scenario, small, rounds), *figures]
         show(f"Postroad, {rows:,} timesheets", figures)
         write(HERE / "results.json", f"{rows} timesheets, {rounds} rounds, medians", figures)
         if full:

@@ -72,6 +72,12 @@ class Scenario:
         """What a process of ours costs that opens the project and asks no remote system."""
         return self._postroad("run", "--dry-run")
 
+    def shares(self) -> Usage:
+        """A first load that times its own landing, transactions and fsyncs."""
+        shutil.rmtree(self.project, ignore_errors=True)
+        self.lay_project()
+        return self._run(sys.executable, "-m", "benchmarks.shares", str(self.project))
+
     def lay_project(self, entities: Sequence[str] = TIMESHEETS) -> None:
         """Write the project's files, for this server."""
         flow = self.project / "flows" / "hours.yaml"
