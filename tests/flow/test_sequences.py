@@ -366,6 +366,19 @@ def test_sequence_09_a_kill_counts_no_rejection_twice(world: World, point: Point
     assert_law(world)
 
 
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_sequence_09_a_page_is_refused_after_what_landed_later_was_accepted(world: World, nth: int) -> None:
+    """A page landed, killed before it was staged; its bad row is mended and polled; only then is the page read."""
+    world.sync()
+    bad = _keys(world)[0]
+    world.sim.update(bad, workingHours="much")
+    assert world.crash_at(Point.PAYLOAD_ROW, nth=nth, full_refresh=True)
+    world.sim.update(bad, workingHours="1.00")
+    world.sync()
+    assert world.rejected() == []
+    assert_law(world)
+
+
 def test_sequence_09_deletes_are_withheld_for_an_unreadable_key(world: World) -> None:
     """A row without a readable key could be any row: what the snapshot lacks is listed as parked, not deleted."""
     world.sync()

@@ -11,7 +11,8 @@ from postroad.engine.stage import reject
 from postroad.lake.lake import Dataset
 from postroad.lake.sorting import Sorter
 from postroad.lake.streams import Stream
-from postroad.records import Feed
+from postroad.records import Feed, key_texts
+from postroad.tracking.rejections import Origin
 
 
 class Overlay:
@@ -23,6 +24,7 @@ class Overlay:
         self._walk = walk
         self._run = run
         self._sorter = Sorter(dataset.changes_schema, dataset.entity.key)
+        self._waiting = bool(bench.tracking.rejections.open(bench.connection, dataset.entity.name))
         self.last_number: int | None = None
         self.absent: set[str] = set()
 
@@ -51,6 +53,10 @@ class Overlay:
         if row["number"] > (self._dataset.position(feed.name) or 0):
             # Withheld until now: nobody else will normalise this payload.
             reject(self._bench, row, entity, self._run, landed.refusals, accepted=landed.rows)
+        elif self._waiting:
+            # Accepted long ago; but a page that landed before it may have been read, and refused, only after that.
+            origin = Origin(row["connection"], entity.name, row["landing"], None, self._run)
+            self._bench.tracking.rejections.answer(origin, key_texts(landed.rows, entity.key))
         self.last_number = row["number"]
         self.absent |= {*landed.absent}
         self._sorter.add(self._dataset.stamped(landed.rows, 0, self._run))

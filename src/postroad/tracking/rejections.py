@@ -64,6 +64,11 @@ class Rejections:
                 db.execute(insert(rejections), rows[start : start + BATCH])
             self._supersede(db, origin, set(accepted), now)
 
+    def answer(self, origin: Origin, accepted: Iterable[str]) -> None:
+        """Close the rejections of the keys that a payload accepted, where what was rejected landed earlier."""
+        with self._database.write(Point.REJECTED_ROWS) as db:
+            self._supersede(db, origin, set(accepted), self._database.now(db))
+
     def park_deletes(self, origin: Origin, keys: Sequence[str]) -> None:
         """List the deletes that a snapshot with an unreadable key did not emit (sequence 9)."""
         sentence = "the snapshot lacks this key, but another of its rows had no readable key: the delete is parked"
