@@ -13,12 +13,13 @@ import pytest
 from postroad.app import App
 from postroad.app.runs import Report
 from postroad.catalog.status import DatasetStatus
-from postroad.connectors.excel_link import connector, source, workbook
+from postroad.connectors.excel_link import connector, source
 from postroad.connectors.excel_link.example import SEED
 from postroad.connectors.excel_link.settings import ExcelLinkSettings
 from postroad.connectors.excel_link.simulator import ExcelLinkSimulator
 from postroad.connectors.excel_link.simulator.addresses import DEFAULT_PORT
 from postroad.project import Allowance, Connection, Project, Sync, init_project, load_project
+from postroad.sdk.sheets import workbook
 
 MARCH, APRIL = 1_773_576_000.0, 1_775_649_600.0  # 2026-03-15 12:00 UTC, 2026-04-08 12:00 UTC
 LINKS = 13  # five tables, five subsidiaries, three months

@@ -46,7 +46,7 @@ HOMES = {
     "obstore": {"lake", "connectors"},
     "psycopg": {"store"},
     "pyspark": {"spark"},
-    "python_calamine": {"connectors"},
+    "python_calamine": {"sdk"},
     "rich": {"cli"},
     "ruamel": {"project"},
     "smtplib": {"engine"},

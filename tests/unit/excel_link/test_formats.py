@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from postroad.connectors.excel_link.archive import Archive, digest
 from postroad.connectors.excel_link.simulator import hostile
 from postroad.errors import RemoteError
+from postroad.sdk.sheets.archive import Archive, digest
 from tests.unit.excel_link.workbooks import fetched, of_file, parsed, xlsx
 
 FILES = Path(__file__).parent / "files"

@@ -8,9 +8,10 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
-from postroad.connectors.excel_link.grid import BATCH, Bad, Batch, Grid, caption_of, found_columns, require_cells
 from postroad.connectors.excel_link.tables import Table
 from postroad.errors import RemoteError
+from postroad.sdk.casting import Bad
+from postroad.sdk.sheets.grid import BATCH, Batch, Grid, caption_of, found_columns, require_cells
 
 
 def csv_grid(body: bytes, table: Table, most_cells: int, *, whole: bool) -> Grid:
@@ -21,7 +22,7 @@ def csv_grid(body: bytes, table: Table, most_cells: int, *, whole: bool) -> Grid
     if first is None:
         raise RemoteError(f"the file ends before line {header}, which should hold the captions: check header_row")
     captions = [caption_of(field) for field in first[1]]
-    columns = found_columns(table, captions, f"line {first[0]}", whole=whole)
+    columns = found_columns(table.layout, captions, f"line {first[0]}", whole=whole)
     places = [columns.get(each.caption) for each in table.columns]
     return Grid(
         lambda: _csv_batches(islice(_lines(text, table), header, None), len(captions), places, most_cells),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from postroad.connectors.excel_link.archive import Archive, digest
 from postroad.connectors.excel_link.csvfile import csv_grid
-from postroad.connectors.excel_link.grid import Grid
 from postroad.connectors.excel_link.jsonrows import json_grid
 from postroad.connectors.excel_link.settings import ExcelLinkSettings
 from postroad.connectors.excel_link.tables import Table
-from postroad.connectors.excel_link.workbook import workbook_grid
 from postroad.errors import RemoteError
+from postroad.sdk.sheets.archive import Archive, digest
+from postroad.sdk.sheets.grid import Grid
+from postroad.sdk.sheets.workbook import workbook_grid
 
 MB = 1024 * 1024
 WORKBOOKS = ("xlsx", "xlsb", "ods")
@@ -81,7 +81,7 @@ def require_format(body: bytes, kind: str, content_type: str) -> None:
 def read(body: bytes, kind: str, table: Table, sizes: Sizes, *, whole: bool) -> Grid:
     """The rows of a file; RemoteError for one that cannot be used. `whole` lets no declared column be missing."""
     if kind in WORKBOOKS:
-        return workbook_grid(body, kind, table, sizes.most_unpacked, sizes.most_cells, whole=whole)
+        return workbook_grid(body, kind, table.layout, sizes.most_unpacked, sizes.most_cells, whole=whole)
     if kind == "csv":
         return csv_grid(body, table, sizes.most_cells, whole=whole)
     return json_grid(body, table, sizes.most_cells, whole=whole)

@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 
-from postroad.connectors.excel_link.grid import (
+from postroad.connectors.excel_link.tables import Table
+from postroad.errors import RemoteError
+from postroad.sdk.casting import Bad
+from postroad.sdk.sheets.grid import (
     BATCH,
-    Bad,
     Batch,
     Cell,
     Grid,
@@ -19,8 +21,6 @@ from postroad.connectors.excel_link.grid import (
     found_columns,
     require_cells,
 )
-from postroad.connectors.excel_link.tables import Table
-from postroad.errors import RemoteError
 
 _BODY = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LIST = msgspec.json.Decoder(list[msgspec.Raw] | None)
@@ -35,7 +35,7 @@ def json_grid(body: bytes, table: Table, most_cells: int, *, whole: bool) -> Gri
     absent: tuple[str, ...] = ()
     if any(bytes(row).startswith(b"{") for row in rows):
         captions = _captions(rows)
-        columns = found_columns(table, captions, "no row", whole=whole)
+        columns = found_columns(table.layout, captions, "no row", whole=whole)
         absent = tuple(each.caption for each in table.columns if each.caption not in columns)
     return Grid(partial(_batches, rows, table), lambda number, column: f"row {number}, {column.caption},", absent)
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from postroad.connectors.excel_link.cells import Converted, Reading, convert
-from postroad.connectors.excel_link.grid import Bad, Batch, Grid
 from postroad.connectors.excel_link.settings import ROW
 from postroad.connectors.excel_link.tables import Table
 from postroad.records import AMBIGUOUS, CHANGED_AT, OP, UPSERT, Json, Refusal, Rows, key_text
+from postroad.sdk.casting import Bad
+from postroad.sdk.sheets.cells import Converted, Reading, convert
+from postroad.sdk.sheets.grid import Batch, Grid
 
 Key = tuple[Json, ...]
 

@@ -8,36 +8,21 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    GetJsonSchemaHandler,
-    StringConstraints,
     field_validator,
     model_validator,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
 
 from postroad.connectors.excel_link.periods import misplaced, readable
 from postroad.connectors.excel_link.safety import objection
-from postroad.records import column_name
 from postroad.sdk.secrets import Secret
+from postroad.sdk.sheets.shapes import Caption, ColumnSettings, Name, Shape, Texts, require_apart
 from postroad.sdk.zones import TimeZone
 
-Kind = Literal["text", "int", "decimal", "date", "datetime", "bool"]
 Format = Literal["xlsx", "xlsb", "ods", "csv", "json"]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)]
-Caption = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 ROW, LINK, PERIOD = "row", "link", "period"
 EVERY = r"^[1-9]\d{0,4}[mhd]$"
-COLUMN = r"^[A-Za-z][0-9A-Za-z_À-ɏ]*$"
-
-
-def _listed(value: object) -> object:
-    """One text where a list may stand."""
-    return [value] if isinstance(value, str) else value
 
 
 def _worded(value: object) -> object:
@@ -45,48 +30,7 @@ def _worded(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 Parameter = Annotated[str, BeforeValidator(_worded, json_schema_input_type=str | int)]
-
-
-class Shape(BaseModel):
-    """A part of the settings; unknown keys are mistakes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class ColumnSettings(Shape):
-    """One column of a table: its type alone, or an object."""
-
-    type: Kind = Field(description="What its cells hold.")
-    name: str | None = Field(
-        default=None,
-        alias="as",
-        pattern=COLUMN,
-        description="The column's name in the lake, where the caption made safe is not liked.",
-    )
-    round: int | None = Field(
-        default=None,
-        ge=0,
-        le=9,
-        description="Places to which a decimal is rounded; else one with more than nine is refused.",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: object) -> object:
-        return {"type": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _rounded(self) -> Self:
-        if self.round is not None and self.type != "decimal":
-            raise ValueError("only a decimal can be rounded")
-        return self
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        whole = handler.resolve_ref_schema(handler(schema))
-        return {"anyOf": [whole["properties"]["type"], whole]}
 
 
 class TableSettings(Shape):
@@ -148,7 +92,7 @@ class TableSettings(Shape):
     def _consistent(self) -> Self:
         self._check_places()
         self._check_captions()
-        self._check_names()
+        require_apart(self.column_names())
         return self
 
     def _check_places(self) -> None:
@@ -174,20 +118,10 @@ class TableSettings(Shape):
         if len(set(self.order)) != len(self.order):
             raise ValueError("order names a caption twice")
 
-    def _check_names(self) -> None:
-        """Delta and Spark do not tell `Code` from `code`."""
-        names = self.column_names()
-        for name, caption in names:
-            if name.startswith("_"):
-                raise ValueError(f"column '{caption}' would be named {name}, which is reserved; name it with `as`")
-            twins = [other for found, other in names if found.casefold() == name.casefold()]
-            if len(twins) > 1:
-                raise ValueError(f"{' and '.join(twins)} would both be the column {name}; name one with `as`")
-
     def column_names(self) -> list[tuple[str, str]]:
         """Each column's name in the lake, and the caption that it has, ours first."""
         ours = [LINK] * self.named + [PERIOD] * bool(self.periods) + [ROW] * (ROW in self.key and not self.own_row)
-        theirs = [(each.name or column_name((caption,)), caption) for caption, each in self.columns.items()]
+        theirs = [(each.named(caption), caption) for caption, each in self.columns.items()]
         return [(name, f"our own '{name}'") for name in ours] + theirs
 
     @property

@@ -8,13 +8,13 @@ import httpx
 
 from postroad.connectors.excel_link.check import checks
 from postroad.connectors.excel_link.files import Sizes, content_digest, format_of, read, usable
-from postroad.connectors.excel_link.grid import Grid
 from postroad.connectors.excel_link.links import Place, Received, Web, place_of, read_file
 from postroad.connectors.excel_link.rows import rows_of
 from postroad.connectors.excel_link.settings import ExcelLinkSettings
 from postroad.connectors.excel_link.tables import Table, Tables
 from postroad.records import Check, Feed, Json, Payload, Rows, Want
 from postroad.sdk.connector import Tools
+from postroad.sdk.sheets.grid import Grid
 
 
 class ExcelLinkSource:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,40 +15,17 @@ from postroad.connectors.excel_link.settings import (
     LINK,
     PERIOD,
     ROW,
-    ColumnSettings,
     ExcelLinkSettings,
-    Kind,
     TableSettings,
 )
 from postroad.errors import ConfigError
-from postroad.records import ALL, MONEY, Entity, Feed, Scope, column_name
+from postroad.records import ALL, Entity, Feed, Scope
 from postroad.sdk.secrets import Secret
+from postroad.sdk.sheets.columns import Column, Layout
+from postroad.sdk.sheets.shapes import ColumnSettings
 
 READER = 1  # raised when the same file would be read differently, so that unchanged files are read again
-TYPES: Mapping[Kind, pa.DataType] = {
-    "text": pa.string(),
-    "int": pa.int64(),
-    "decimal": MONEY,
-    "date": pa.date32(),
-    "datetime": pa.timestamp("us", "UTC"),
-    "bool": pa.bool_(),
-}
 UNITS = {"m": 60, "h": 3_600, "d": 86_400}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One declared column: its caption in the file, its name in the lake, what its cells hold."""
-
-    caption: str
-    name: str
-    kind: Kind
-    round: int | None = None
-
-    @property
-    def type(self) -> pa.DataType:
-        """Its Arrow type."""
-        return TYPES[self.kind]
 
 
 @dataclass(frozen=True)
@@ -83,6 +60,11 @@ class Table:
     def scope_columns(self) -> tuple[str, ...]:
         """The columns that tell the links of the table apart."""
         return (LINK,) * self.settings.named + (PERIOD,) * bool(self.settings.periods)
+
+    @property
+    def layout(self) -> Layout:
+        """What readers want of a file."""
+        return Layout(self.columns, self.settings.key, self.settings.sheet, self.settings.header_row)
 
     @property
     def captions(self) -> tuple[str, ...]:
@@ -168,4 +150,4 @@ def _table(name: str, settings: TableSettings, zone: str) -> Table:
 
 
 def _column(caption: str, settings: ColumnSettings) -> Column:
-    return Column(caption, settings.name or column_name((caption,)), settings.type, settings.round)
+    return Column(caption, settings.named(caption), settings.type, settings.round)

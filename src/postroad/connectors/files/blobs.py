@@ -66,7 +66,7 @@ class Blobs:
     def pieces(self, file: Found) -> Iterator[bytes]:
         """See `Place`."""
         with self._named(file):
-            answer = obstore.get(self._store, file.name, options={"if_match": file.tag})
+            answer = obstore.get(self._store, file.name, options={"if_match": _quoted(file.tag)})
             yield from (bytes(piece) for piece in answer.stream(min_chunk_size=PIECE))
 
     def opened(self, file: Found) -> BinaryIO:
@@ -76,13 +76,13 @@ class Blobs:
     def read_range(self, file: Found, start: int, length: int) -> memoryview:
         """A part of a blob's bytes."""
         with self._named(file):
-            asked: Any = {"if_match": file.tag, "range": (start, start + length)}
+            asked: Any = {"if_match": _quoted(file.tag), "range": (start, start + length)}
             return memoryview(obstore.get(self._store, file.name, options=asked).bytes())
 
     def require_same(self, file: Found) -> None:
         """See `Place`."""
         with self._named(file):
-            if obstore.head(self._store, file.name)["e_tag"] != file.tag:
+            if _bare(obstore.head(self._store, file.name)["e_tag"]) != file.tag:
                 raise ChangedError(file.name)
 
     @contextmanager
@@ -113,7 +113,16 @@ def _found(listed: Any) -> Iterator[Found]:
     for each in listed:
         if not unfinished(each["path"]):
             moment = int(each["last_modified"].timestamp() * 1_000_000) * 1_000
-            yield Found(each["path"], each["size"], moment, each["e_tag"] or f"{each['size']}-{moment}")
+            yield Found(each["path"], each["size"], moment, _bare(each["e_tag"]))
+
+
+def _bare(tag: str | None) -> str:
+    """An ETag without its quotes, which a listing leaves out and a header has."""
+    return (tag or "").strip('"')
+
+
+def _quoted(tag: str) -> str:
+    return f'"{tag}"'
 
 
 class _Ranges(io.RawIOBase):

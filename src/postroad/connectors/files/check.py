@@ -54,7 +54,7 @@ def _newest(settings: FilesSettings, dataset: DeclaredDataset, place: Place, fil
         return f"the newest, {file.name}, has no rows"
     more = next(pages, None) is not None
     payload = Payload(page.body, None, file.name, (dataset.name,), page.meta)
-    read = list(parse(dataset, payload))
+    read = list(parse(dataset, settings, payload))
     rows = sum(each.records.num_rows for each in read)
     refusals = [refusal for each in read for refusal in each.refusals]
     told = f"the newest, {file.name}, {_written(page)}: {rows:,} rows{' in its first part' * more}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -12,36 +12,13 @@ from typing import Final
 import pyarrow as pa
 
 from postroad.connectors.files.patterns import places
-from postroad.connectors.files.settings import ColumnSettings, DatasetSettings, FilesSettings, Kind
-from postroad.records import ALL, MONEY, Entity, Feed, Scope, column_name
+from postroad.connectors.files.settings import DatasetSettings, FileColumnSettings, FilesSettings
+from postroad.records import ALL, Entity, Feed, Scope
+from postroad.sdk.sheets.columns import Column, Layout
 
 READER = 1  # raised when the same file would be read differently, so that all files are read again
 CHANGES: Final = "changes"
 UPSERTS = Scope(adds=True)
-TYPES: Mapping[Kind, pa.DataType] = {
-    "text": pa.string(),
-    "int": pa.int64(),
-    "decimal": MONEY,
-    "date": pa.date32(),
-    "datetime": pa.timestamp("us", "UTC"),
-    "bool": pa.bool_(),
-}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One declared column: its caption in the file, its name in the lake, what its cells hold."""
-
-    caption: str
-    name: str
-    kind: Kind
-    round: int | None = None
-    format: str | None = None
-
-    @property
-    def type(self) -> pa.DataType:
-        """Its Arrow type."""
-        return TYPES[self.kind]
 
 
 @dataclass(frozen=True)
@@ -68,6 +45,12 @@ class DeclaredDataset:
             for each in self.columns
         ]
         return Entity(self.name, key, pa.schema([*ours, *theirs]))
+
+    @property
+    def layout(self) -> Layout:
+        """What readers of workbooks want."""
+        header = self.settings.header if isinstance(self.settings.header, int) else 1
+        return Layout(self.columns, self.settings.key, self.settings.sheet, header)
 
     @property
     def placed(self) -> list[str]:
@@ -123,5 +106,5 @@ def _dataset(name: str, settings: DatasetSettings, zone: str) -> DeclaredDataset
     return DeclaredDataset(name, settings, columns, zone)
 
 
-def _column(caption: str, settings: ColumnSettings) -> Column:
-    return Column(caption, settings.name or column_name((caption,)), settings.type, settings.round, settings.format)
+def _column(caption: str, settings: FileColumnSettings) -> Column:
+    return Column(caption, settings.named(caption), settings.type, settings.round, settings.format)

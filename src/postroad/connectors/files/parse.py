@@ -7,16 +7,18 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from postroad.connectors.files import jsonlines, parquetfile, workbooks
 from postroad.connectors.files.csvrows import Refused, Texts, texts
 from postroad.connectors.files.datasets import DeclaredDataset
 from postroad.connectors.files.dialect import Form
 from postroad.connectors.files.reading import NOTHING, VANISHED
 from postroad.connectors.files.rows import Batch, rows_of
+from postroad.connectors.files.settings import FilesSettings
 from postroad.connectors.files.values import convert
 from postroad.records import CHANGED_AT, OP, Json, Payload, Refusal, Rows
 
 
-def parse(dataset: DeclaredDataset, payload: Payload) -> Iterator[Rows]:
+def parse(dataset: DeclaredDataset, settings: FilesSettings, payload: Payload) -> Iterator[Rows]:
     """The accepted and refused rows of a page."""
     meta = payload.meta
     if payload.body is None or meta["format"] == NOTHING:
@@ -24,15 +26,30 @@ def parse(dataset: DeclaredDataset, payload: Payload) -> Iterator[Rows]:
     if meta["format"] == VANISHED:
         yield _vanished(dataset, meta)
         return
-    for batch in _csv(dataset, payload.body, meta):
+    for batch in _batches(dataset, settings, payload.body, meta):
         yield rows_of(batch, dataset, meta["file"], meta["values"])
+
+
+def _batches(dataset: DeclaredDataset, settings: FilesSettings, body: bytes, meta: Json) -> Iterator[Batch]:
+    kind = meta["format"]
+    if kind == "csv":
+        return _csv(dataset, body, meta)
+    if kind == "jsonl":
+        return jsonlines.batches_of(body, meta["line"], dataset)
+    if kind == "parquet":
+        return parquetfile.batches_of(body, meta["line"], dataset)
+    grid = workbooks.grid_of(body, kind, dataset, settings, complete=False)
+    return workbooks.batches_of(grid, dataset)
 
 
 def _csv(dataset: DeclaredDataset, body: bytes, meta: Json) -> Iterator[Batch]:
     form = Form(**{**meta["form"], "captions": tuple(meta["form"]["captions"])})
     found = _without_blank(texts(body, form, meta["line"]))
     places = {caption: place for place, caption in reversed(list(enumerate(form.captions)))}
-    columns = [convert(found.columns[places[each.caption]], each, dataset) for each in dataset.columns]
+    columns = [
+        convert(found.columns[places[each.caption]], each, dataset) if each.caption in places else None
+        for each in dataset.columns
+    ]
     refused = [_refusal(each) for each in found.refused]
     yield Batch(found.lines, columns, found.raw, lambda line, caption: f"line {line}, {caption},", refused)
 

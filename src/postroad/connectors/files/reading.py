@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
+from postroad.connectors.files import parquetfile, workbooks
 from postroad.connectors.files.blocks import Cutter
 from postroad.connectors.files.datasets import DeclaredDataset
 from postroad.connectors.files.dialect import form_of
@@ -21,7 +22,7 @@ from postroad.connectors.files.settled import values_of
 from postroad.errors import RemoteError
 from postroad.records import Json
 
-BLOCK = 8 << 20  # bytes of one page of a text file
+BLOCK = 4 << 20  # bytes of one page of a text file
 HEAD = 1 << 18  # bytes in which captions must stand, and by which a file tells what it is
 NOTHING, VANISHED = "nothing", "vanished"  # formats of pages that hold no part of a file
 ZIP, OLE, PARQUET = b"PK", b"\xd0\xcf\x11\xe0", b"PAR1"
@@ -57,15 +58,16 @@ class Reading:
         return self._hash.hexdigest()[:32]
 
     def pages(self) -> Iterator[Page]:
-        """The pages; RemoteError for a file that cannot be used, TransientError for one that changes meanwhile."""
-        return self._text() if self.format == "csv" else iter(())
+        """The pages; RemoteError for a file that cannot be used, ChangedError for one that changes meanwhile."""
+        pages = {"csv": self._csv, "jsonl": self._lines, "parquet": self._parquet}.get(self.format, self._workbook)
+        return pages()
 
     def _pieces(self) -> Iterator[bytes]:
         for piece in self._place.pieces(self._file):
             self._hash.update(piece)
             yield piece
 
-    def _text(self) -> Iterator[Page]:
+    def _csv(self) -> Iterator[Page]:
         name, settings = self._file.name, self._dataset.settings
         head, pieces = _headed(self._pieces())
         require_format(head, self.format, name)
@@ -76,6 +78,33 @@ class Reading:
         quote = form.quote.encode() if form.quote is not None else None
         for block in Cutter(form.newline.encode(), quote).blocks(pieces, BLOCK, name):
             yield Page(block.body, {**facts, "line": block.line})
+
+    def _lines(self) -> Iterator[Page]:
+        name = self._file.name
+        head, pieces = _headed(self._pieces())
+        require_format(head, self.format, name)
+        encoding, mark = encoding_of(head, self._dataset.settings.encoding, name)
+        for block in Cutter().blocks(as_utf8(pieces, encoding, mark, name), BLOCK, name):
+            yield Page(block.body, {**self.facts, "encoding": encoding, "line": block.line})
+
+    def _parquet(self) -> Iterator[Page]:
+        for _ in self._pieces():
+            pass  # Read once for its digest: its columns are read here and there.
+        with self._place.opened(self._file) as opened:
+            for each in parquetfile.slices(opened, self._file.size, self._dataset, self._file.name):
+                self._place.require_same(self._file)
+                yield Page(each.body, {**self.facts, "line": each.row})
+
+    def _workbook(self) -> Iterator[Page]:
+        name = self._file.name
+        body = workbooks.whole(self._pieces(), self._settings, name)
+        try:
+            grid = workbooks.grid_of(body, self.format, self._dataset, self._settings, complete=True)
+            for _ in grid.batches():
+                pass  # To its end, so that one that cannot be used is known before it lands.
+        except RemoteError as error:
+            raise RemoteError(f"{name}: {error}") from None
+        yield Page(body, self.facts)
 
 
 def digest_of(place: Place, file: Found) -> str:

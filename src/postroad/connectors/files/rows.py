@@ -9,21 +9,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from postroad.connectors.files.datasets import DeclaredDataset
-from postroad.connectors.files.values import Converted
+from postroad.errors import RemoteError
 from postroad.records import AMBIGUOUS, CHANGED_AT, OP, UPSERT, Refusal, Rows, key_texts
 from postroad.sdk.casting import Bad, true_rows
+from postroad.sdk.sheets.cells import Converted
+from postroad.sdk.sheets.columns import Column
 
 
 @dataclass
 class Batch:
-    """Some rows of a file: their lines, their converted columns in the declared order, and how to show one.
+    """Some rows of a file: their lines, their columns in the declared order (None: absent), and how to show one.
 
     `place` begins the sentence of a refusal: line and caption, or the cell of a sheet. `refused` are rows that have no
     columns at all.
     """
 
     lines: pa.Array
-    columns: Sequence[Converted]
+    columns: Sequence[Converted | None]
     raw: Callable[[int], str]
     place: Callable[[int, str], str]
     refused: Sequence[Refusal] = field(default_factory=list)
@@ -38,24 +40,30 @@ def rows_of(batch: Batch, dataset: DeclaredDataset, file: str, values: Mapping[s
         arrays[settings.file_as] = pa.repeat(pa.scalar(file), size)
     if settings.line_as is not None:
         arrays[settings.line_as] = batch.lines
-    arrays |= {each.name: made.array for each, made in zip(dataset.columns, batch.columns, strict=True)}
+    present = {each: made for each, made in zip(dataset.columns, batch.columns, strict=True) if made is not None}
+    absent = tuple(each.name for each in dataset.columns if each not in present)
+    if lost := set(absent) & set(entity.key):
+        raise RemoteError(f"{file} was read without the column {min(lost)} of today's key: refresh fully")
+    arrays |= {each.name: made.array for each, made in present.items()}
     arrays[OP.name] = pa.repeat(pa.scalar(UPSERT), size)
     arrays[CHANGED_AT.name] = pa.nulls(size, CHANGED_AT.type)
-    arrays[AMBIGUOUS.name] = _ambiguous(batch, dataset, size)
-    bad = _bad(batch, dataset, arrays)
-    schema = pa.schema([*entity.schema, OP, CHANGED_AT, AMBIGUOUS])
+    arrays[AMBIGUOUS.name] = _ambiguous(present, size)
+    bad = _bad(batch, dataset, present, arrays)
+    schema = pa.schema([*(each for each in entity.schema if each.name not in absent), OP, CHANGED_AT, AMBIGUOUS])
     records = pa.RecordBatch.from_arrays([arrays[name] for name in schema.names], names=schema.names)
     refusals = [*batch.refused, *_refusals(batch, records, bad, entity.key)]
     if bad:
         refused = pc.is_in(pa.arange(0, size), pa.array(sorted(bad), pa.int64()))
         records = records.filter(pc.invert(refused))
-    return Rows(dataset.name, records.cast(schema), sorted(refusals, key=lambda each: each.row))
+    return Rows(dataset.name, records.cast(schema), sorted(refusals, key=lambda each: each.row), absent)
 
 
-def _bad(batch: Batch, dataset: DeclaredDataset, arrays: Mapping[str, pa.Array]) -> dict[int, Bad]:
+def _bad(
+    batch: Batch, dataset: DeclaredDataset, present: Mapping[Column, Converted], arrays: Mapping[str, pa.Array]
+) -> dict[int, Bad]:
     """Why rows are refused: the leftmost cell that is wrong, else the key."""
     bad: dict[int, Bad] = {}
-    for column, made in zip(dataset.columns, batch.columns, strict=True):
+    for column, made in present.items():
         for row, why in made.bad.items():
             bad.setdefault(row, Bad(why.cause, f"{_at(batch, row, column.caption)} {why.sentence}"))
     captions = {column.name: column.caption for column in dataset.columns}
@@ -86,9 +94,9 @@ def _refusals(batch: Batch, records: pa.RecordBatch, bad: Mapping[int, Bad], key
     ]
 
 
-def _ambiguous(batch: Batch, dataset: DeclaredDataset, size: int) -> pa.Array:
+def _ambiguous(present: Mapping[Column, Converted], size: int) -> pa.Array:
     texts: dict[int, dict[str, str]] = {}
-    for column, made in zip(dataset.columns, batch.columns, strict=True):
+    for column, made in present.items():
         for row, text in made.ambiguous.items():
             texts.setdefault(row, {})[column.name] = text
     if not texts:

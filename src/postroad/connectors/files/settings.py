@@ -8,31 +8,21 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    GetJsonSchemaHandler,
     StringConstraints,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
 
 from postroad.connectors.files.patterns import places
-from postroad.records import column_name
 from postroad.sdk.secrets import Secret
+from postroad.sdk.sheets.shapes import COLUMN, Caption, ColumnSettings, Name, Shape, Texts, require_apart
 from postroad.sdk.zones import TimeZone
 
-Kind = Literal["text", "int", "decimal", "date", "datetime", "bool"]
 Format = Literal["csv", "xlsx", "xlsb", "ods", "parquet", "jsonl"]
 Holds = Literal["changes", "snapshot"]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=64)]
-Caption = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Character = Annotated[str, StringConstraints(min_length=1, max_length=1, pattern=r"^[\x20-\x7e\t]$")]
-COLUMN = r"^[A-Za-z][0-9A-Za-z_À-ɏ]*$"
 TIME = r"^\d{1,5}[smhd]$"
 SNIFF = "sniff"
 AZURE = "az://"
@@ -50,61 +40,22 @@ ENDINGS: dict[str, Format] = {
 }
 
 
-def _listed(value: object) -> object:
-    """One text where a list may stand."""
-    return [value] if isinstance(value, str) else value
-
-
-Texts = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
-
-
-class Shape(BaseModel):
-    """A part of the settings; unknown keys are mistakes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class ColumnSettings(Shape):
+class FileColumnSettings(ColumnSettings):
     """One column of a dataset: its type alone, or an object."""
 
-    type: Kind = Field(description="What its cells hold.")
-    name: str | None = Field(
-        default=None,
-        alias="as",
-        pattern=COLUMN,
-        description="The column's name in the lake, where the caption made safe is not liked.",
-    )
-    round: int | None = Field(
-        default=None,
-        ge=0,
-        le=9,
-        description="Places to which a decimal is rounded; else one with more than nine is refused.",
-    )
     format: str | None = Field(
         default=None,
         min_length=2,
         description="How dates or times are written as text, such as %d.%m.%Y; yyyy-mm-dd if absent.",
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, value: object) -> object:
-        return {"type": value} if isinstance(value, str) else value
-
     @model_validator(mode="after")
-    def _fitting(self) -> Self:
-        if self.round is not None and self.type != "decimal":
-            raise ValueError("only a decimal can be rounded")
+    def _formatted(self) -> Self:
         if self.format is not None and self.type not in ("date", "datetime"):
             raise ValueError("only a date or datetime has a format")
         if self.format is not None and not re.search(r"%[dmYyHMSbBj]", self.format):
             raise ValueError("has a format without %d, %m or %Y")
         return self
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        whole = handler.resolve_ref_schema(handler(schema))
-        return {"anyOf": [whole["properties"]["type"], whole]}
 
 
 class DatasetSettings(Shape):
@@ -142,7 +93,7 @@ class DatasetSettings(Shape):
         "sniff: line 1 if it has the captions.",
     )
     sheet: str | None = Field(default=None, min_length=1, description="Of a workbook; the first one if absent.")
-    columns: dict[Caption, ColumnSettings] = Field(min_length=1, description="The columns wanted, by caption.")
+    columns: dict[Caption, FileColumnSettings] = Field(min_length=1, description="The columns wanted, by caption.")
     key: Texts = Field(min_length=1, description="The captions, or names of our own columns, that tell a row.")
     file_as: str | None = Field(default=None, pattern=COLUMN, description="A column of ours with the file's name.")
     line_as: str | None = Field(default=None, pattern=COLUMN, description="A column of ours with the line or row.")
@@ -179,7 +130,7 @@ class DatasetSettings(Shape):
     def _consistent(self) -> Self:
         self._check_scopes()
         self._check_key()
-        self._check_names()
+        require_apart(self.column_names())
         return self
 
     def _check_scopes(self) -> None:
@@ -209,20 +160,10 @@ class DatasetSettings(Shape):
         if self.holds == "changes" and lines_alone and set(self.key) == {self.line_as}:
             raise ValueError("a line alone tells no row where several files have it: add file_as to the key")
 
-    def _check_names(self) -> None:
-        """Delta and Spark do not tell `Code` from `code`."""
-        names = self.column_names()
-        for name, caption in names:
-            if name.startswith("_"):
-                raise ValueError(f"column '{caption}' would be named {name}, which is reserved; name it with `as`")
-            twins = [other for found, other in names if found.casefold() == name.casefold()]
-            if len(twins) > 1:
-                raise ValueError(f"{' and '.join(twins)} would both be the column {name}; name one with `as`")
-
     def column_names(self) -> list[tuple[str, str]]:
         """Each column's name in the lake, and the caption that it has, ours first."""
         ours = [*places(self.files), *filter(None, (self.file_as, self.line_as))]
-        theirs = [(each.name or column_name((caption,)), caption) for caption, each in self.columns.items()]
+        theirs = [(each.named(caption), caption) for caption, each in self.columns.items()]
         return [(name, f"our own '{name}'") for name in ours] + theirs
 
 

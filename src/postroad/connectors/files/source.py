@@ -42,7 +42,7 @@ class FilesSource:
     def parse(self, feed: Feed, payload: Payload) -> Iterator[Rows]:
         """The rows of a landed page; see `Source.parse`."""
         for name in payload.entities:
-            yield from parse(self._datasets[name], payload)
+            yield from parse(self._datasets[name], self._settings, payload)
 
     def check(self) -> Iterator[Check]:
         """See `Source.check`."""

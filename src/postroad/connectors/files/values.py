@@ -6,17 +6,18 @@ Nothing is rounded unless the column says so, and no type is guessed: a value is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import compress
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from postroad.connectors.files.datasets import Column, DeclaredDataset
-from postroad.connectors.files.settings import Kind
+from postroad.connectors.files.datasets import DeclaredDataset
 from postroad.records import MONEY
 from postroad.sdk.casting import Bad, cast_or_find, true_rows
+from postroad.sdk.sheets.cells import Converted
+from postroad.sdk.sheets.columns import Column
+from postroad.sdk.sheets.shapes import Kind
 from postroad.sdk.times import to_utc
 
 STRING = pa.string()
@@ -44,15 +45,6 @@ CAUSES: Mapping[Kind, Bad] = {
 NO_TEXT = Bad("bad_encoding", "holds bytes that are no text in the file's encoding")
 
 Cast = tuple[pa.Array, list[int]]
-
-
-@dataclass
-class Converted:
-    """A typed column, why some of its rows are bad, and the texts of times that name two instants."""
-
-    array: pa.Array
-    bad: dict[int, Bad] = field(default_factory=dict)
-    ambiguous: dict[int, str] = field(default_factory=dict)
 
 
 def convert(cells: pa.Array, column: Column, dataset: DeclaredDataset) -> Converted:

@@ -9,10 +9,10 @@ import re
 from array import array
 from collections import Counter
 
-from postroad.connectors.excel_link.archive import DAMAGED, Archive
-from postroad.connectors.excel_link.extent import Extent
-from postroad.connectors.excel_link.markup import Attributes, local, scan
 from postroad.errors import RemoteError
+from postroad.sdk.sheets.archive import DAMAGED, Archive
+from postroad.sdk.sheets.extent import Extent
+from postroad.sdk.sheets.markup import Attributes, local, scan
 
 WORKBOOK = "xl/workbook.xml"
 RELATIONS = "xl/_rels/workbook.xml.rels"

@@ -10,37 +10,37 @@ from typing import TypeVar
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError
 
-from postroad.connectors.excel_link import ods, xlsb, xlsx
-from postroad.connectors.excel_link.archive import Archive
-from postroad.connectors.excel_link.extent import Extent
-from postroad.connectors.excel_link.grid import BATCH, Batch, Cell, ErrorCell, Grid, caption_of, found_columns
-from postroad.connectors.excel_link.tables import Table
 from postroad.errors import RemoteError
+from postroad.sdk.sheets import ods, xlsb, xlsx
+from postroad.sdk.sheets.archive import Archive
+from postroad.sdk.sheets.columns import Layout
+from postroad.sdk.sheets.extent import Extent
+from postroad.sdk.sheets.grid import BATCH, Batch, Cell, ErrorCell, Grid, caption_of, found_columns
 
 UNREADABLE = "the workbook cannot be read"
 Errors = Mapping[tuple[int, int], str]
 Read = TypeVar("Read")
 
 
-def workbook_grid(body: bytes, kind: str, table: Table, most_unpacked: int, most_cells: int, *, whole: bool) -> Grid:
+def workbook_grid(body: bytes, kind: str, layout: Layout, most_unpacked: int, most_cells: int, *, whole: bool) -> Grid:
     """The declared columns of the sheet; RemoteError for a file that cannot be used, before any row."""
     archive = Archive(body, most_unpacked)
     extents, part_of, from_1904 = _looked_through(archive, kind, most_cells, most_unpacked)
     book = _read(lambda: CalamineWorkbook.from_filelike(io.BytesIO(body)))
-    name = _sheet_name(book, table.settings.sheet)
+    name = _sheet_name(book, layout.sheet)
     extent = extents.get(part_of(name).casefold() if kind != "ods" else name, Extent())
     sheet = _read(lambda: book.get_sheet_by_name(name))
-    header = table.settings.header_row
+    header = layout.header_row
     captions = [caption_of(cell) for cell in next(islice(_rows(sheet), header - 1, None), [])]
     left = sheet.start[1] if sheet.start else 0
     if not captions:
         raise RemoteError(f"sheet {name} ends before row {header}, which should hold the captions: check header_row")
-    columns = found_columns(table, captions, f"row {header} of sheet {name}", whole=whole)
+    columns = found_columns(layout, captions, f"row {header} of sheet {name}", whole=whole)
     places = {caption: letters(place + left) for caption, place in columns.items()}
     return Grid(
-        lambda: _batches(islice(_rows(sheet), header, None), header, columns, extent.errors, left, table),
+        lambda: _batches(islice(_rows(sheet), header, None), header, columns, extent.errors, left, layout),
         lambda number, column: f"{name}!{places[column.caption]}{number}",
-        tuple(each.caption for each in table.columns if each.caption not in columns),
+        tuple(each.caption for each in layout.columns if each.caption not in columns),
         from_1904,
     )
 
@@ -91,11 +91,11 @@ def _batches(
     columns: Mapping[str, int],
     errors: Errors,
     left: int,
-    table: Table,
+    layout: Layout,
 ) -> Iterator[Batch]:
     """The rows below the captions, without those that are blank."""
     at = header  # the number, from 0, of the next row
-    places = [columns.get(each.caption) for each in table.columns]
+    places = [columns.get(each.caption) for each in layout.columns]
     wanted = [place for place in places if place is not None]
     wrong: dict[int, dict[int, str]] = {}
     for (row, column), text in errors.items():

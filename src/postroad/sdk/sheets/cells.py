@@ -15,12 +15,13 @@ from decimal import ROUND_HALF_UP, Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from postroad.connectors.excel_link.dates import date_of, datetime_of
-from postroad.connectors.excel_link.grid import Bad, Cell, ErrorCell, UnfitError
-from postroad.connectors.excel_link.instants import instants
-from postroad.connectors.excel_link.settings import Kind
-from postroad.connectors.excel_link.tables import Column
 from postroad.records import MONEY
+from postroad.sdk.casting import Bad
+from postroad.sdk.sheets.columns import Column
+from postroad.sdk.sheets.dates import date_of, datetime_of
+from postroad.sdk.sheets.grid import Cell, ErrorCell, UnfitError
+from postroad.sdk.sheets.instants import instants
+from postroad.sdk.sheets.shapes import Kind
 
 EXACT = 2**53  # above it not every whole number is a double
 WHOLE = re.compile(r"[+-]?[0-9]{1,30}")

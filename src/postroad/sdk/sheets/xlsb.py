@@ -6,10 +6,10 @@ import struct
 from array import array
 from collections.abc import Iterator
 
-from postroad.connectors.excel_link.archive import DAMAGED, Archive
-from postroad.connectors.excel_link.extent import Extent
-from postroad.connectors.excel_link.markup import Attributes, scan
 from postroad.errors import RemoteError
+from postroad.sdk.sheets.archive import DAMAGED, Archive
+from postroad.sdk.sheets.extent import Extent
+from postroad.sdk.sheets.markup import Attributes, scan
 
 WORKBOOK = "xl/workbook.bin"
 RELATIONS = "xl/_rels/workbook.bin.rels"

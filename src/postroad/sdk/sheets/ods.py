@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from postroad.connectors.excel_link.archive import Archive
-from postroad.connectors.excel_link.extent import MOST_COLUMNS, MOST_ROWS, Extent
-from postroad.connectors.excel_link.markup import Attributes, local, scan
 from postroad.errors import RemoteError
+from postroad.sdk.sheets.archive import Archive
+from postroad.sdk.sheets.extent import MOST_COLUMNS, MOST_ROWS, Extent
+from postroad.sdk.sheets.markup import Attributes, local, scan
 
 CONTENT = "content.xml"
 MANIFEST = "META-INF/manifest.xml"

@@ -6,7 +6,7 @@ import re
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
-from postroad.connectors.excel_link.grid import Cell, UnfitError
+from postroad.sdk.sheets.grid import Cell, UnfitError
 
 DAY_0, DAY_0_BEFORE_MARCH, DAY_0_OF_1904 = datetime(1899, 12, 30), datetime(1899, 12, 31), datetime(1904, 1, 1)  # noqa: DTZ001 - cells have no zone
 LEAP_DAY = 60  # Excel counts a 29th of February 1900, which never was

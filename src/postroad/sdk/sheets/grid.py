@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from postroad.connectors.excel_link.tables import Column, Table
 from postroad.errors import RemoteError
+from postroad.sdk.casting import Bad
+from postroad.sdk.sheets.columns import Column, Layout
 
 BATCH = 10_000
 SHOWN = 40  # captions in a sentence
@@ -26,14 +27,6 @@ class ErrorCell:
 
 class UnfitError(ValueError):
     """A cell cannot be what its column holds; the text, if any, says why."""
-
-
-@dataclass(frozen=True)
-class Bad:
-    """Why one row is refused."""
-
-    cause: str
-    sentence: str
 
 
 @dataclass
@@ -62,19 +55,19 @@ class Grid:
     from_1904: bool = False
 
 
-def found_columns(table: Table, captions: Sequence[str], where: str, *, whole: bool) -> Mapping[str, int]:
+def found_columns(layout: Layout, captions: Sequence[str], where: str, *, whole: bool) -> Mapping[str, int]:
     """Where each declared caption stands; RemoteError that lists what the row `where` has instead.
 
     A caption that stands twice is an error where it is declared. `whole` lets none be missing, else only key columns.
     """
     places: dict[str, int] = {}
     for place, caption in enumerate(captions):
-        if caption in places and any(each.caption == caption for each in table.columns):
+        if caption in places and any(each.caption == caption for each in layout.columns):
             raise RemoteError(f"{where} has the caption '{caption}' twice: rename one of the columns in the file")
         places.setdefault(caption, place)
-    declared = [each.caption for each in table.columns]
+    declared = [each.caption for each in layout.columns]
     missing = [each for each in declared if each not in places]
-    needed = missing if whole else [each for each in missing if each in table.settings.key]
+    needed = missing if whole else [each for each in missing if each in layout.key]
     if needed:
         raise RemoteError(_lacking(needed, captions, where))
     return {caption: places[caption] for caption in declared if caption in places}
