@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postroad.store.database import Database
@@ -76,10 +76,11 @@ STEPS = st.lists(
         st.sampled_from([0.5, 1, 5, 23, 25, 60]),  # hours since the step before
         st.sampled_from(["killed", "down", "451", "lost answer", "well"]),  # what becomes of the mail
     ),
-    max_size=12,
+    max_size=10,
 )
 
 
+@settings(max_examples=40)
 @given(STEPS)
 def test_each_change_of_state_is_told_in_one_mail(
     books: Callable[[], Book], steps: list[tuple[str, float, str]]

@@ -56,12 +56,13 @@ def test_both_ways_lead_to_one_schema(engine: Engine) -> None:
     assert described(engine) == made
 
 
-def test_a_database_of_the_second_version_gets_the_alerts(engine: Engine) -> None:
+def test_a_database_of_the_second_version_gets_alerts_and_waits(engine: Engine) -> None:
     upgrade(engine)
     made = described(engine)
     with engine.begin() as connection:
         for table in ("alerts", "mails"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN wait_begun_at")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
     upgrade(engine)
     assert described(engine) == made
@@ -79,6 +80,7 @@ def test_a_database_of_the_first_version_gets_what_is_missing(engine: Engine) ->
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
         for table in ("alerts", "mails"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN wait_begun_at")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         insert = "INSERT INTO entities (connection, entity, withheld) VALUES ('erp', 'things', false)"
         connection.exec_driver_sql(insert)

@@ -6,15 +6,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from postroad.errors import BusyError, LostClaimError, WaitingError
+from postroad.records import Payload
 from postroad.store.schema import runs as runs_table
 from postroad.telemetry import Point
 from postroad.tracking import Tracking
+from postroad.tracking.alerts import Alert, Answer
+from postroad.tracking.feeds import Landed
 from postroad.tracking.holder import proven_dead, this_process
 from postroad.tracking.runs import Failure
 
@@ -140,6 +144,45 @@ def test_a_waiting_run_goes_on_when_its_time_has_come(tracking: Tracking, clock:
     again = tracking.runs.claim("erp", "changes", {})
     assert again.run == claim.run
     assert again.token != claim.token
+
+
+def test_a_run_waits_since_it_last_landed_something(tracking: Tracking, clock: Clock) -> None:
+    """Looking again and again whether an export is ready is one wait."""
+    begun = clock.now
+    for _ in range(3):
+        tracking.runs.wait(tracking.runs.claim("erp", "changes", {}), MINUTE, {}, "no credits")
+        clock.now += MINUTE
+        (run,) = tracking.runs.list()
+        assert run["wait_begun_at"] == begun * 1e6
+    claim = tracking.runs.claim("erp", "changes", {})
+    tracking.feeds.land(claim, Payload(b"{}", None), Landed("a", 2, "b"), 1, None)
+    clock.now += MINUTE
+    tracking.runs.wait(claim, MINUTE, {}, "no credits")
+    (run,) = tracking.runs.list()
+    assert run["wait_begun_at"] == clock.now * 1e6
+
+
+def test_an_alert_is_noted_with_the_end_of_its_run_and_mailed_once(tracking: Tracking, clock: Clock) -> None:
+    """On either database; a run that is not ours any more tells nothing."""
+    url = tracking.database.url.render_as_string(hide_password=False)
+    books = Tracking(url, "test", clock=clock, alerting=True)
+    failed = Alert("run:erp.changes", "failed", "erp.changes failed")
+    claim = books.runs.claim("erp", "changes", {})
+    assert books.runs.end(claim, "failed", {}, "no answer", failed)
+    assert not books.runs.end(claim, "failed", {}, "no answer", replace(failed, state="other"))
+    assert books.alerts.left()
+    for _ in range(2):
+        books.alerts.gather(lambda: [Alert("parked:erp", "invoices", "parked")], "acme.example")
+    (mail,) = books.alerts.unsent(["me@acme.example"])
+    assert [alert["subject"] for alert in mail.alerts] == ["erp.changes failed", "parked"]
+    books.alerts.answered(mail, {"me@acme.example": Answer("sent", "250 taken")}, ["me@acme.example"])
+    assert books.alerts.unsent(["me@acme.example"]) == []
+    assert not books.alerts.left()
+    clock.now += 181 * 24 * 60 * MINUTE
+    books.alerts.gather(lambda: [Alert("parked:erp", "", "decided")], "acme.example")
+    (mail,) = books.alerts.unsent(["me@acme.example"])
+    assert [alert["happened"] for alert in mail.alerts] == ["over"]
+    books.close()
 
 
 def test_a_stopped_run_loses_its_next_write(tracking: Tracking) -> None:

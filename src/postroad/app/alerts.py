@@ -29,8 +29,10 @@ class Alerts:
     def told(self) -> Iterator[None]:
         """Around the work of a command that writes: tell afterwards what there is to tell, failed or not.
 
-        Nothing of it fails the command. Who is stopped leaves it to the next command.
+        Before it what killed commands left is told, as this one may be killed too. Nothing of it fails the command.
+        Who is stopped leaves it to the next command.
         """
+        self.deliver(standing=False)
         try:
             yield
         except Exception:
@@ -38,13 +40,19 @@ class Alerts:
             raise
         self.deliver()
 
-    def deliver(self) -> None:
-        """Gather what is to be told into a mail, and send every mail that is unsent."""
+    def deliver(self, *, standing: bool = True) -> None:
+        """Gather what is to be told into a mail, and send every mail that is unsent.
+
+        `standing`: look at how the connections stand, which is known once the work is done; without it only what
+        nobody tried to tell yet is told.
+        """
         notify = self._app.project.notify
         if notify is None or self._app.stop.asked:
             return
         try:
-            self._gather(notify)
+            if not standing and not self._app.tracking.alerts.left():
+                return
+            self._gather(notify, standing=standing)
             self._send(notify)
         except BusyError:
             pass  # whoever sends takes ours too, or the next command does
@@ -77,18 +85,16 @@ class Alerts:
 
             yield from check_server(self._app.project.notify.server)
 
-    def _gather(self, notify: Notify) -> None:
-        from postroad.engine.alerts import standing
+    def _gather(self, notify: Notify, *, standing: bool) -> None:
+        from postroad.engine.alerts import standing as how_it_stands
 
+        selected = self._app.selected(None) if standing else {}
         with ExitStack() as stack:
-            benches = [
-                (stack.enter_context(self._app.bench(connection)), entities)
-                for connection, entities in self._app.selected(None).items()
-            ]
+            benches = [(stack.enter_context(self._app.bench(name)), entities) for name, entities in selected.items()]
 
             def found() -> Iterator[Alert]:
                 for bench, entities in benches:
-                    yield from standing(bench, entities)
+                    yield from how_it_stands(bench, entities)
 
             self._app.tracking.alerts.gather(found, notify.sender.rpartition("@")[2])
 

@@ -19,10 +19,10 @@ class DatasetStatus:
     """One dataset: what it holds, what waits for it, and what a person should know.
 
     `dropped` says that a person discarded the close that was due, so that no run begins another unasked. `active` says
-    of each feed that somebody works on or that waits what it does, and until when. `failed` says of each feed whose
-    last run failed since when, and why. `last_poll` is when the changes were last read to their head or, without a feed
-    of changes, when the feed that was looked at longest ago was. `absent` are the columns that the remote system no
-    longer sends.
+    of each feed that somebody works on or that waits what it does, since and until when. `failed` says of each feed
+    whose last run failed since when, and why. `last_poll` is when the changes were last read to their head or, without
+    a feed of changes, when the feed that was looked at longest ago was. `absent` are the columns that the remote system
+    no longer sends.
     """
 
     dataset: str
@@ -90,17 +90,15 @@ def _dropped(tracking: Tracking, connection: str, entity: str, due_landing: int 
 
 def _active(tracking: Tracking, connection: str, feeds: Sequence[Feed]) -> dict[str, str]:
     found = {feed.name: tracking.runs.active(connection, feed.name) for feed in feeds}
-    return {
-        f"{connection}.{name}": _doing(run["status"], run["wait_until"], run["reason"])
-        for name, run in found.items()
-        if run is not None
-    }
+    return {f"{connection}.{name}": _doing(run) for name, run in found.items() if run is not None}
 
 
-def _doing(status: str, wait_until: int | None, reason: str | None) -> str:
-    if status != "waiting" or wait_until is None:
-        return status
-    return f"waiting until {moment(wait_until):%Y-%m-%d %H:%M:%S} UTC: {reason}"
+def _doing(run: Mapping[str, Any]) -> str:
+    if run["status"] != "waiting":
+        return str(run["status"])
+    begun = run["wait_begun_at"] or run["started_at"]
+    since, until = (f"{moment(each):%Y-%m-%d %H:%M:%S}" for each in (begun, run["wait_until"]))
+    return f"waiting since {since} until {until} UTC: {run['reason']}"
 
 
 def _failed(

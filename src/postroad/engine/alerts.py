@@ -43,6 +43,14 @@ def run_ended(
     return Alert(topic, f"partly: {names}", f"{name} partly succeeded, failed: {names}", text)
 
 
+def died(connection: str, feed: Feed) -> Alert:
+    """Two processes in a row died over a feed: one may be a restart of the machine, two are told of."""
+    name = f"{connection}.{feed.name}"
+    why = "memory that ran out, a kill, or a power cut; the process itself could not say"
+    text = _lines(why=why, lost=LOST_NOTHING, look=["postroad runs", f"postroad status {connection}"])
+    return Alert(f"run:{name}", "lost", f"{name}: its process died, twice in a row", text)
+
+
 def replaced(connection: str, entities: Sequence[str], reason: str) -> Alert:
     """The remote system holds another tenant's data, so these entities are read anew; told each time."""
     why = f"{reason}; a full refresh begins, and a close that would delete too much is parked"
@@ -128,8 +136,8 @@ def _stale(bench: Bench, entities: Sequence[str]) -> Alert:
     now = bench.now()
     found = {}
     for entity in entities:
-        since = _out_of_step(bench, entity)
-        if since is not None and now - since[0] > _patience(bench, entity):
+        since = min(_lacks(bench, entity), default=None)
+        if since is not None and now - since[0] > _patience(bench, entity) and not _told_already(bench, entity):
             found[f"{connection}.{entity}"] = since
     if not found:
         return Alert(topic, "", f"{connection}: no entity is out of step for too long any more")
@@ -142,27 +150,31 @@ def _stale(bench: Bench, entities: Sequence[str]) -> Alert:
     return Alert(topic, "; ".join(sorted(found)), f"{_all(found)}: not in step for too long", text, begun)
 
 
-def _out_of_step(bench: Bench, entity: str) -> tuple[float, str] | None:
-    """Since when (seconds) an entity is not in step, and what it lacks; None if that is told or nobody knows.
-
-    An entity that is in step was so at its last poll, and what happened since nobody knows.
-    """
+def _told_already(bench: Bench, entity: str) -> bool:
+    """Whether another alert says why an entity is out of step: it is parked, or fails."""
     tracking, connection = bench.tracking, bench.connection
-    feeds = [feed for feed in bench.feeds if any(each.name == entity for each in feed.entities)]
-    names = [feed.name for feed in feeds]
-    if tracking.walks.parked(connection, entity) or tracking.runs.failures(connection, names):
-        return None
-    if any(entity in tracking.runs.errors(connection, feed.name) for feed in feeds if feed.kind == "changes"):
-        return None
-    found = [*_looked(bench, feeds, entity)]
+    feeds = _feeds(bench, entity)
+    if tracking.walks.parked(connection, entity) or tracking.runs.failures(connection, [feed.name for feed in feeds]):
+        return True
+    return any(entity in tracking.runs.errors(connection, feed.name) for feed in feeds if feed.kind == "changes")
+
+
+def _lacks(bench: Bench, entity: str) -> Iterator[tuple[float, str]]:
+    """What an entity may lack, and since when (seconds). What happened since its last look nobody knows."""
+    tracking, connection = bench.tracking, bench.connection
+    feeds = _feeds(bench, entity)
+    yield from _looked(bench, feeds, entity)
     for feed in feeds:
         walk = None if feed.scope.moves else tracking.walks.open(connection, entity, feed.scope.name)
         if walk is not None:
-            found.append((walk["begun_at"] / 1e6, "a walk is open"))
+            yield walk["begun_at"] / 1e6, "a walk is open"
         active = tracking.runs.active(connection, feed.name)
         if active is not None and active["status"] == "waiting":
-            found.append((active["started_at"] / 1e6, f"its run waits ({_plain(active['reason'])})"))
-    return min(found, default=None)
+            yield (active["wait_begun_at"] or active["started_at"]) / 1e6, f"its run waits ({_plain(active['reason'])})"
+
+
+def _feeds(bench: Bench, entity: str) -> list[Feed]:
+    return [feed for feed in bench.feeds if any(each.name == entity for each in feed.entities)]
 
 
 def _looked(bench: Bench, feeds: Sequence[Feed], entity: str) -> Iterator[tuple[float, str]]:

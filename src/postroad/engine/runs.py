@@ -14,7 +14,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from postroad.engine.alerts import run_ended
+from postroad.engine.alerts import died, run_ended
 from postroad.engine.bench import Bench
 from postroad.engine.columns import widen
 from postroad.engine.crew import Crew
@@ -243,7 +243,8 @@ class Runner:
         self.bench.stop.check()
         runs = self.bench.tracking.runs
         try:
-            claim = runs.claim(self.bench.connection, feed.name, vars(self.options))
+            alert = died(self.bench.connection, feed)
+            claim = runs.claim(self.bench.connection, feed.name, vars(self.options), alert)
         except (BusyError, WaitingError) as error:
             status = "waiting" if isinstance(error, WaitingError) else "busy"
             self._note("", feed, status, str(error), error.until)

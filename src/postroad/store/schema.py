@@ -160,6 +160,7 @@ runs = Table(
     Column("holder", JSON),
     Column("lease_until", BigInteger),
     Column("wait_until", BigInteger),
+    Column("wait_begun_at", BigInteger),
     Column("cancel", Boolean, nullable=False, default=False),
     Column("successor", String),
     Column("product_version", String, nullable=False),

@@ -122,10 +122,12 @@ class Alerts:
             found = [self._mail(db, row) for row in rows]
         return [mail for mail in found if mail.open(to)]
 
-    def untold(self) -> int:
-        """How many alerts are in no mail yet: those of commands that were killed."""
+    def left(self) -> bool:
+        """Whether there is what nobody tried to tell yet: alerts of commands that were killed."""
         with self._database.read() as db:
-            return int(db.execute(select(func.count()).where(alerts.c.mail.is_(None))).scalar_one())
+            if db.execute(select(alerts.c.id).where(alerts.c.mail.is_(None)).limit(1)).first() is not None:
+                return True
+            return any(not row.answers for row in db.execute(select(mails.c.answers).where(mails.c.done_at.is_(None))))
 
     def refusing(self, to: Iterable[str]) -> dict[str, str]:
         """The addresses for which the server's last word was a final no, and that word."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, insert, sele
 from postroad.errors import BusyError, LostClaimError, WaitingError
 from postroad.store.database import Database
 from postroad.store.rows import Row, first, many
-from postroad.store.schema import runs
+from postroad.store.schema import payloads, runs
 from postroad.telemetry import Point
 from postroad.tracking.alerts import Alert, Alerts
 from postroad.tracking.holder import proven_dead, this_process
@@ -62,10 +62,11 @@ class Runs:
         self._product_version = product_version
         self._alerts = alerts
 
-    def claim(self, connection: str, feed: str, options: Mapping[str, Any]) -> Claim:
+    def claim(self, connection: str, feed: str, options: Mapping[str, Any], died: Alert | None = None) -> Claim:
         """Claim the feed for this process; goes on with a run that waited, succeeds one that was lost.
 
-        Raises BusyError while another live process holds it, WaitingError until the time that a waiting run waits for.
+        `died` is noted where that one had succeeded a lost one itself. Raises BusyError while another live process
+        holds it, WaitingError until the time that a waiting run waits for.
         """
         with self._database.write(Point.RUN_CLAIMED) as db:
             now = self._database.now(db)
@@ -76,6 +77,8 @@ class Runs:
             run = _run_id(now)
             if active is not None:
                 self._lose(db, active, run, now)
+                if died is not None and db.execute(select(runs.c.id).where(runs.c.successor == active["id"])).first():
+                    self._alerts.note(db, replace(died, since=active["started_at"]))
             claim = Claim(run, connection, feed, secrets.token_hex(8))
             db.execute(
                 insert(runs).values(
@@ -128,9 +131,12 @@ class Runs:
         Raises LostClaimError if the claim is not ours any more.
         """
         with self._database.write(Point.RUN_ENDED) as db:
-            until = self._database.now(db) + int(seconds * 1e6)
-            values = {"status": "waiting", "reason": reason, "counts": dict(counts), "token": None, "holder": None}
-            done = db.execute(update(runs).where(_mine(claim)).values(wait_until=until, lease_until=None, **values))
+            now = self._database.now(db)
+            until = now + int(seconds * 1e6)
+            values: dict[str, Any] = {"status": "waiting", "reason": reason, "counts": dict(counts)}
+            values |= {"token": None, "holder": None}
+            values |= {"wait_until": until, "wait_begun_at": _waits_since(db, claim, now), "lease_until": None}
+            done = db.execute(update(runs).where(_mine(claim)).values(**values))
             if done.rowcount != 1:
                 raise _gone(claim)
             return moment(until)
@@ -222,6 +228,14 @@ def _good(connection: str, feeds: Sequence[str]) -> Select[tuple[str, int]]:
     """The end of the last run of each feed that did not fail."""
     mine = (runs.c.connection == connection) & runs.c.feed.in_(feeds) & runs.c.status.in_(GOOD)
     return select(runs.c.feed, func.max(runs.c.ended_at).label("at")).where(mine).group_by(runs.c.feed)
+
+
+def _waits_since(db: Connection, claim: Claim, now: int) -> int:
+    """When a run that waits once more began to wait: a look between two waits that landed nothing ends none."""
+    before = db.execute(select(runs.c.wait_begun_at).where(runs.c.id == claim.run)).scalar()
+    mine = (payloads.c.connection == claim.connection) & (payloads.c.feed == claim.feed)
+    newest = select(payloads.c.received_at).where(mine).order_by(payloads.c.number.desc()).limit(1)
+    return now if before is None or (db.execute(newest).scalar() or 0) > before else int(before)
 
 
 def _outlived(now: int) -> Select[tuple[str]]:
