@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -35,6 +35,7 @@ class Inbox:
     rcpt: dict[str, list[str]] = field(default_factory=dict)  # the next answers for an address; 250 once they are used
     data: list[str] = field(default_factory=list)  # the next answers to a text
     silent: int = 0  # so many texts are taken, and their answer is withheld
+    then: Callable[[], object] | None = None  # happens once, when the next text has arrived
     signed_in: list[str] = field(default_factory=list)
     greeted: int = 0
 
@@ -79,6 +80,9 @@ class Inbox:
             return self.data.pop(0)
         message = message_from_bytes(envelope.content, policy=default)
         self.received.append((list(envelope.rcpt_tos), message))
+        happening, self.then = self.then, None
+        if happening is not None:
+            happening()
         if self.silent:
             self.silent -= 1
             await asyncio.sleep(30)  # ended with the server

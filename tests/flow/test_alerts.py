@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from postroad.app import App
+from postroad.cli import checking, show
 from postroad.engine.alerts import run_ended
 from postroad.errors import RemoteError
 from postroad.project import Allowance, Sync
@@ -188,6 +190,42 @@ def test_two_who_send_at_once_send_once(world: ToyWorld, server: Inbox) -> None:
     world.do(beside)
     world.do(lambda app: app.alerts.deliver())
     assert server.subjects == [FAILED]
+
+
+def test_who_slept_through_his_turn_sends_no_more(world: ToyWorld, server: Inbox) -> None:
+    """Somebody else sends the rest; no mail twice."""
+    world.notify = replace(server.notify(), server=replace(server.notify().server, port=free_port()))
+    fails(world)
+    succeeds(world)
+    world.notify = server.notify()
+
+    def taken_over() -> None:
+        with sqlite3.connect(world.folder / "postroad.db") as books:
+            books.execute("delete from leases where name = 'mail'")
+
+    server.then = taken_over
+    world.do(lambda app: app.alerts.deliver())
+    assert server.subjects == [FAILED]
+    world.do(lambda app: app.alerts.deliver())
+    assert server.subjects == [FAILED, WELL]
+
+
+def test_status_and_check_say_what_is_unsent_and_why(world: ToyWorld, server: Inbox) -> None:
+    (ok,) = world.do(lambda app: list(checking._alerts(app)))
+    assert (ok.ok, ok.sentence) == (True, f"to {US}; all are sent")
+    server.rcpt[US] = ["550 5.1.1 no such user"]
+    fails(world)
+    (failed,) = world.do(lambda app: list(checking._alerts(app)))
+    (told,) = unsent(world)
+    assert not failed.ok
+    assert failed.sentence == show.unsent(told)
+    assert show.unsent(told).endswith(f" UTC is not sent (toy.changes failed): {US}: 550 5.1.1 no such user")
+    world.notify = server.notify(US, "boss@acme.example")
+    fails(world)
+    (refused,) = unsent(world)
+    assert show.unsent(refused).startswith(f"alerts are refused: {US}: 550 5.1.1 no such user; correct notify.to")
+    (tried,) = world.do(lambda app: list(app.alerts.check()))
+    assert tried.ok
 
 
 def test_a_parked_close_asks_a_person(world: ToyWorld, server: Inbox) -> None:

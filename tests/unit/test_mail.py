@@ -25,8 +25,8 @@ AT = 1_790_000_000_000_000
 
 
 def mail(number: int = 1, **alert: Any) -> Mail:
-    told = {"subject": "erp.changes failed", "happened": "begun", "text": "why:   no answer", "since_at": AT,
-            "noted_at": AT}  # fmt: skip
+    told = {"topic": "run:erp.changes", "subject": "erp.changes failed", "happened": "begun",
+            "text": "why:   no answer", "since_at": AT, "noted_at": AT}  # fmt: skip
     return Mail(number, f"<postroad.{number}@acme.example>", AT, {}, [{**told, **alert}])
 
 
@@ -186,6 +186,22 @@ def test_the_same_mail_is_the_same_bytes() -> None:
     assert found["Date"] == "Mon, 21 Sep 2026 14:13:20 +0000"
     assert found["To"] == US
     assert letter(notify).message.count(b"\n") == letter(notify).message.count(b"\r\n")
+
+
+def test_the_worst_is_the_subject_and_what_is_over_comes_last() -> None:
+    notify, alert = Inbox(port=1).notify(), mail().alerts[0]
+    others: list[dict[str, str]] = [
+        {"topic": "run:erp.walk", "subject": "well again", "happened": "over"},
+        {"topic": "added:erp.things", "subject": "a column"},
+        {},
+        {"topic": "parked:erp", "subject": "asks"},
+    ]
+    told = replace(mail(), alerts=[{**alert, **each} for each in others])
+    found = message_from_bytes(message(Project("acme", Path("/srv"), "prod"), notify, told), policy=default)
+    assert found["Subject"] == "[postroad acme/prod] erp.changes failed, and 3 more"
+    heads = [part.splitlines()[0] for part in found.get_content().replace("\r\n", "\n").split("\n\n")]
+    assert heads[:4] == ["erp.changes failed", "asks", "a column", "well again"]
+    assert "each with --env prod" in found.get_content()
 
 
 def test_a_plain_client_reads_the_same_answers(server: Inbox) -> None:

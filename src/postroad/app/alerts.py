@@ -56,7 +56,7 @@ class Alerts:
             self._send(notify)
         except BusyError:
             pass  # whoever sends takes ours too, or the next command does
-        except (PostroadError, OSError) as error:
+        except (PostroadError, OSError, ValueError) as error:
             self._app.reporter.say(f"alerts: {error}; the next command tries again")
 
     def unsent(self) -> list[dict[str, Any]]:
@@ -104,9 +104,10 @@ class Alerts:
             return
         from postroad.engine.mail import post
 
-        with tracking.leases.hold(SENDING, TURN), closing(post(notify, self._letters(notify))) as posted:
+        with tracking.leases.hold(SENDING, TURN) as lease, closing(post(notify, self._letters(notify))) as posted:
             for letter, answers in posted:
                 tracking.alerts.answered(letter.mail, answers, notify.to)
+                tracking.leases.check(lease)  # before the next: who slept meanwhile is not the one who sends any more
                 failed = sorted({f"{to}: {each.text}" for to, each in answers.items() if each.state != "sent"})
                 if failed:
                     self._app.reporter.say(f"alert not sent to {'; '.join(failed)}; the next command tries again")

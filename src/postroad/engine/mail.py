@@ -25,6 +25,7 @@ from queue import Empty, Queue
 from postroad.errors import ConfigError
 from postroad.project import MailServer, Notify, Project
 from postroad.records import Check
+from postroad.store.rows import Row
 from postroad.tracking.alerts import DOUBT, LATER, REFUSED, SENT, Answer, Mail
 from postroad.tracking.runs import moment
 
@@ -32,6 +33,7 @@ PATIENCE = 20.0  # seconds that a command waits for the server, all mails togeth
 STEP = 10.0  # for one answer
 LONGEST = 200  # characters of an answer, or of a subject
 HAPPENED = {"reminder": "still: "}
+WORST_FIRST = ("run", "parked", "stale", "rejected", "tenant", "columns", "added")  # by the first word of the topic
 
 Answers = dict[str, Answer]
 
@@ -60,14 +62,14 @@ def message(project: Project, notify: Notify, mail: Mail) -> bytes:
 
 def _subject(project: Project, mail: Mail) -> str:
     where = "/".join(filter(None, (project.name, project.environment)))
-    first, more = mail.alerts[0], len(mail.alerts) - 1
+    first, more = _sorted(mail)[0], len(mail.alerts) - 1
     told = HAPPENED.get(first["happened"], "") + first["subject"] + (f", and {more} more" if more else "")
     return f"[postroad {where}] {plain(told)}"
 
 
 def _text(project: Project, mail: Mail) -> str:
     parts = []
-    for alert in mail.alerts:
+    for alert in _sorted(mail):
         since = f"{moment(alert['since_at']):%Y-%m-%d %H:%M:%S} UTC"
         until = f" until {moment(alert['noted_at']):%Y-%m-%d %H:%M:%S} UTC" if alert["happened"] == "over" else ""
         head = plain(HAPPENED.get(alert["happened"], "") + alert["subject"])
@@ -75,6 +77,13 @@ def _text(project: Project, mail: Mail) -> str:
     env = f" (each with --env {project.environment})" if project.environment else ""
     foot = f"Project {project.name}: type the commands in {project.folder} on {socket.gethostname()}{env}."
     return "\n\n".join([*parts, f"-- \n{plain(foot)}"]) + "\n"
+
+
+def _sorted(mail: Mail) -> list[Row]:
+    """What is over comes last."""
+    return sorted(
+        mail.alerts, key=lambda each: (each["happened"] == "over", WORST_FIRST.index(each["topic"].partition(":")[0]))
+    )
 
 
 def plain(text: object) -> str:
