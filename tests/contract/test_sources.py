@@ -95,11 +95,11 @@ class TestFiles(SourceSuite):
 class TestFinops(SourceSuite):
     """Finance & Operations against its simulator, whose exports take no time."""
 
-    entities = ("VendorsV2", "MainAccounts")
+    entities = ("VendorsV2", "MainAccounts", "Employees")
 
     @pytest.fixture(autouse=True)
     def simulator(self) -> Iterator[None]:
-        """Two entities of one company; small blocks and pages make walks of several."""
+        """Three entities of one company, one of them over OData; small blocks and pages make walks of several."""
         sizes = dict.fromkeys(self.entities, 40)
         with FinopsSimulator(seed=5, sizes=sizes, companies=["usmf"], export_seconds=0, page_limit=15) as self.company:
             self.company.project("Postroad", self.entities)
@@ -118,6 +118,7 @@ class TestFinops(SourceSuite):
             client_secret=Secret.literal(company.client_secret),
             companies=("usmf",),
             entities=self.entities,
+            odata=("Employees",),
             package_hosts=("127.0.0.1",),
             allow_http=True,
             poll_seconds=0.02,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from postroad.connectors.d365_finops.api import Api
+from postroad.connectors.d365_finops.declaration import known
+from postroad.connectors.d365_finops.odata import address
 from postroad.connectors.d365_finops.settings import FinopsSettings
 from postroad.errors import PostroadError
 from postroad.records import Check
@@ -18,16 +20,20 @@ def checks(api: Api, settings: FinopsSettings) -> Iterator[Check]:
         ("resolve the host", lambda: resolve(address_of(settings.base)[0])),
         ("connect", lambda: connect(*address_of(settings.base))),
         ("sign in", partial(_sign_in, api, settings)),
-        (f"find project {settings.project}", partial(_find, api, settings.project)),
     ]
+    packed = [name for name in settings.entities if name not in settings.odata]
+    if packed:
+        steps.append((f"find project {settings.project}", partial(_find, api, settings.project)))
     for step, action in steps:
         found = _tried(step, action)
         yield found
         if not found.ok:
             return
-    for entity in settings.entities:
+    for entity in packed:
         name = f"{settings.project} {entity}"
         yield _tried(f"find project {name}", partial(_find, api, name), entity)
+    for entity in settings.odata:
+        yield _tried(f"read {entity}", partial(_read, api, entity), entity)
 
 
 def _tried(step: str, action: Callable[[], str], entity: str = "") -> Check:
@@ -45,3 +51,8 @@ def _sign_in(api: Api, settings: FinopsSettings) -> str:
 def _find(api: Api, name: str) -> str:
     api.project(name)
     return "it is there"
+
+
+def _read(api: Api, entity: str) -> str:
+    api.read(address(known()[entity], known()[entity].entity.schema.names, **{"$top": "1"}))
+    return "it can be read over OData"

@@ -42,6 +42,11 @@ class FinopsSettings(BaseModel):
     entities: tuple[str, ...] = Field(
         default_factory=known_names, min_length=1, description="The entities of the project, by their public names."
     )
+    odata: tuple[str, ...] = Field(
+        default=(),
+        description="Small entities that are read whole over OData, without projects and packages.",
+    )
+    odata_hours: float = Field(default=8.0, ge=0, description="They are read again after so many hours.")
     sign_in_url: str = Field(
         default="https://login.microsoftonline.com", description="The directory.", pattern=r"^https?://[^/]+"
     )
@@ -102,6 +107,9 @@ class FinopsSettings(BaseModel):
     def _distinct(self) -> Self:
         if len(set(self.companies)) != len(self.companies):
             raise ValueError("a company is named twice")
+        other = [name for name in self.odata if name not in self.entities]
+        if other:
+            raise ValueError(f"'{other[0]}' is read over OData, but stands not in entities")
         if self.qualifier in (self.delimiter, self.decimal_sign):
             raise ValueError("qualifier, delimiter and decimal_sign are different characters")
         return self

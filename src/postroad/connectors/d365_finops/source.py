@@ -11,10 +11,14 @@ from postroad.connectors.d365_finops.changes import Poll
 from postroad.connectors.d365_finops.check import checks
 from postroad.connectors.d365_finops.declaration import COMPANY, Declaration, known
 from postroad.connectors.d365_finops.exports import Exports
+from postroad.connectors.d365_finops.jsonrows import parse_page
+from postroad.connectors.d365_finops.odata import KIND as ODATA
+from postroad.connectors.d365_finops.odata import read
 from postroad.connectors.d365_finops.parse import parse
 from postroad.connectors.d365_finops.session import Session
 from postroad.connectors.d365_finops.settings import FinopsSettings
-from postroad.connectors.d365_finops.sweep import KIND, parse_keys, rows_of_keys, sweep
+from postroad.connectors.d365_finops.sweep import KIND as KEYS
+from postroad.connectors.d365_finops.sweep import parse_keys, rows_of_keys, sweep
 from postroad.connectors.d365_finops.walk import walk
 from postroad.records import ALL, Check, Feed, Payload, Rows, Scope, Want
 from postroad.sdk.connector import Tools
@@ -33,9 +37,20 @@ class FinopsSource:
 
     def discover(self) -> Iterator[Feed]:
         """The export project, and a full export of each entity in each company that has rows of its own."""
-        yield Feed("changes", tuple(each.entity for each in self._entities.values()), "changes")
+        packed = tuple(each.entity for each in self._entities.values() if each.name not in self._settings.odata)
+        if packed:
+            yield Feed("changes", packed, "changes")
         for each in self._entities.values():
-            yield from self._walks(each)
+            yield from self._reads(each) if each.name in self._settings.odata else self._walks(each)
+
+    def _reads(self, declaration: Declaration) -> Iterator[Feed]:
+        """An entity that is read over OData has no changes: it is read whole, and compared."""
+        name, entities, every = declaration.name, (declaration.entity,), self._settings.odata_hours * 3600
+        if declaration.shared:
+            yield Feed(name, entities, "walk", ALL, every)
+            return
+        for company in self._settings.companies:
+            yield Feed(f"{name}.{company}", entities, "walk", Scope(company, COMPANY, equals=company), every)
 
     def _walks(self, declaration: Declaration) -> Iterator[Feed]:
         name, entities = declaration.name, (declaration.entity,)
@@ -55,6 +70,8 @@ class FinopsSource:
             return Poll(self._session, [self._entities[name] for name in names], want.cursor).payloads()
         if want.keys is not None:
             return rows_of_keys(self._api, self._settings.base, self._entities[names[0]], want)
+        if names[0] in self._settings.odata:
+            return read(self._api, self._settings, self._entities[names[0]], want)
         if feed.scope.sweeps:
             return sweep(self._api, self._settings, self._entities[names[0]], want)
         return walk(self._session, self._entities[names[0]], want)
@@ -62,8 +79,11 @@ class FinopsSource:
     def parse(self, feed: Feed, payload: Payload) -> Iterator[Rows]:
         """See `Source.parse`."""
         for name in payload.entities:
-            if payload.meta.get("kind") == KIND:
+            kind = payload.meta.get("kind")
+            if kind == KEYS:
                 yield from parse_keys(payload, self._entities[name])
+            elif kind == ODATA:
+                yield from parse_page(payload, self._entities[name], self._settings)
             else:
                 yield from parse(payload, self._entities[name], self._settings)
 

@@ -6,10 +6,8 @@ takes it for deleted: the engine asks, `rows_of_keys` answers.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,8 +15,9 @@ from pyarrow import json as arrow_json
 
 from postroad.connectors.d365_finops.api import Api
 from postroad.connectors.d365_finops.declaration import COMPANY, Declaration
+from postroad.connectors.d365_finops.odata import MARK, address, literal, of_company, pages
 from postroad.connectors.d365_finops.settings import FinopsSettings
-from postroad.errors import CursorExpiredError, RemoteError, TransientError
+from postroad.errors import CursorExpiredError
 from postroad.records import CHANGED_AT, OP, UPSERT, Payload, Rows, Want
 
 KEYS_A_CALL = 20
@@ -31,25 +30,18 @@ def sweep(api: Api, settings: FinopsSettings, declaration: Declaration, want: Wa
     if cursor and cursor["scope"] != settings.scope:
         raise CursorExpiredError(f"the keys of {declaration.name} are those of other settings", [declaration.name])
     company = want.scope.equals
-    path = cursor.get("next") or _address(declaration, f"{COMPANY} eq '{company}'" if company else "")
+    path = cursor.get("next") or address(declaration, declaration.key, of_company(company))
     number = int(cursor.get("page", 0))
-    seen = {path}
-    following: str | None = path
-    while following is not None:
-        body = api.read(following)
+    for page in pages(api, settings.base, declaration.name, path):
         number += 1
-        following = _next(body, settings.base)
-        if following in seen:
-            raise RemoteError(f"the pages of {declaration.name} go round in circles: a link was repeated; try again")
-        seen.add(following or "")
         yield Payload(
-            body,
-            {"scope": settings.scope, "next": following, "page": number},
+            page.body,
+            {"scope": settings.scope, "next": page.following, "page": number},
             f"keys,{declaration.name},{company or ''},{number}",
             (declaration.name,),
             {"kind": KIND},
             want.scope.name,
-            closes=following is None,
+            closes=page.following is None,
         )
 
 
@@ -59,24 +51,16 @@ def rows_of_keys(api: Api, base: str, declaration: Declaration, want: Want) -> I
     for start in range(0, want.keys.num_rows, KEYS_A_CALL):
         part = want.keys.slice(start, KEYS_A_CALL).to_pylist()
         chosen = " or ".join(f"({_condition(declaration, key)})" for key in part)
-        path: str | None = _address(declaration, chosen)
-        seen: set[str] = set()
-        while path is not None:
-            seen.add(path)
-            body = api.read(path)
-            path = _next(body, base)
-            if path in seen:
-                raise RemoteError(
-                    f"the pages of {declaration.name} go round in circles: a link was repeated; try again"
-                )
-            identifier = f"asked,{declaration.name},{start},{len(seen)}"
-            yield Payload(body, want.cursor, identifier, (declaration.name,), {"kind": KIND}, want.scope.name)
+        asked = pages(api, base, declaration.name, address(declaration, declaration.key, chosen))
+        for number, page in enumerate(asked, 1):
+            identifier = f"asked,{declaration.name},{start},{number}"
+            yield Payload(page.body, want.cursor, identifier, (declaration.name,), {"kind": KIND}, want.scope.name)
 
 
 def parse_keys(payload: Payload, declaration: Declaration) -> Iterator[Rows]:
     """The keys of a page as rows that lack everything else. Pure."""
     fields = [declaration.entity.schema.field(name) for name in declaration.key]
-    body = (payload.body or b"").removeprefix(b"\xef\xbb\xbf")
+    body = (payload.body or b"").removeprefix(MARK)
     shape = pa.schema([("value", pa.list_(pa.struct([(each.name, each.type) for each in fields])))])
     found = arrow_json.read_json(
         pa.BufferReader(body),
@@ -98,40 +82,5 @@ def _key(values: pa.Array, name: str) -> pa.Array:
     return pc.utf8_lower(values) if name == COMPANY else values
 
 
-def _address(declaration: Declaration, chosen: str) -> str:
-    options = {"cross-company": "true", "$select": ",".join(declaration.key)}
-    if chosen:
-        options["$filter"] = chosen
-    return f"/data/{declaration.name}?{urlencode(options, quote_via=quote, safe='$,')}"
-
-
 def _condition(declaration: Declaration, key: Mapping[str, Any]) -> str:
-    return " and ".join(f"{name} eq {_literal(key[name])}" for name in declaration.key)
-
-
-def _literal(value: object) -> str:
-    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
-
-
-def _next(body: bytes, base: str) -> str | None:
-    """The path of the link to the next page; its scheme and host are often the server's inner ones (fact sheet 5)."""
-    link = _member(body)
-    if link is None:
-        return None
-    parts = urlsplit(link)
-    prefix = urlsplit(base).path
-    path = parts.path.removeprefix(prefix) if prefix else parts.path
-    if not path.startswith("/data/"):
-        raise RemoteError("the link to the next page leads elsewhere than to /data")
-    return f"{path}?{parts.query}"
-
-
-def _member(body: bytes) -> str | None:
-    try:
-        whole = json.loads(body.removeprefix(b"\xef\xbb\xbf"))
-    except ValueError:
-        raise TransientError("a page of keys cannot be read: it broke off") from None
-    if not isinstance(whole, dict) or not isinstance(whole.get("value"), list):
-        raise RemoteError("Finance & Operations answered without a page of keys")
-    link = whole.get("@odata.nextLink")
-    return link if isinstance(link, str) and link else None
+    return " and ".join(f"{name} eq {literal(key[name])}" for name in declaration.key)
