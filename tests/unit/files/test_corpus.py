@@ -14,8 +14,8 @@ LATIN = b"Code,Name,Rate,From\n1,Zo\xeb,1,2026-01-01\n"
 
 # Name, content, the dataset's settings, and words of the refusal.
 WHOLE_FILES: list[tuple[str, bytes, dict[str, Any], str]] = [
-    ("a.csv", b"", {}, "a.csv ends before line 1, which should hold the captions"),
-    ("a.csv", b"\xef\xbb\xbf", {}, "ends before line 1"),
+    ("a.csv", b"", {"holds": "snapshot"}, "a.csv ends before line 1, which should hold the captions"),
+    ("a.csv", b"\xef\xbb\xbf", {"holds": "snapshot"}, "ends before line 1"),
     ("a.csv", CSV, {"header": 3}, "ends before line 3"),
     ("a.csv", b"<html><body>Sign in</body></html>", {}, "is a web page or XML and no csv"),
     ("a.csv", b"\n  <?xml version='1.0'?>", {}, "is a web page or XML"),
@@ -71,6 +71,11 @@ ROWS: list[tuple[bytes, dict[str, Any], Refusals, list[Any]]] = [
     (GOOD + b'002,"b\n' + LAST, {}, [(3, None, "bad_quote")], ["001", "003"]),
     (GOOD + b'002,"b\nb",2\n' + LAST, {}, [(3, None, "wrong_columns")], ["001", "003"]),
     (GOOD + b'002,"b\nb",x,\n' + LAST, {}, [(3, '["002"]', "bad_decimal")], ["001", "003"]),
+    (GOOD + b'002,"b,2,2026-01-02\n' + b"004,d,4,\n" * 2 + b'005,e",5,,\n' + LAST, {},
+     [(3, None, "bad_quote"), (6, None, "wrong_columns")], ["001", "004", "004", "003"]),
+    (GOOD + b'002,"' + b"b\n" * 300 + b'",2,2026-01-02\n' + LAST, {"columns": {"Code": "text", "Name": "text"}},
+     [(3, None, "bad_quote"), *((line, None, "wrong_columns") for line in range(4, 303)),
+      (303, None, "bad_quote")], ["001", "003"]),
     (b'001,"a\n\nb",1,\n002,b,x,\n' + LAST, {}, [(5, '["002"]', "bad_decimal")], ["001", "003"]),
     (GOOD + b"002,b\rb,2,2026-01-02\n" + LAST, {}, [(3, None, "bad_line")], ["001", "003"]),
     (GOOD + b"\n\n002,b,2\n" + LAST, {}, [(5, None, "wrong_columns")], ["001", "003"]),

@@ -173,3 +173,42 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     drop.put("a.csv", things(2))
     (tmp_path / "drop" / "b.csv").symlink_to(tmp_path / "secret.csv")
     assert codes(drop, drop.fetched()) == ["2"]
+
+
+def test_a_walk_tells_of_a_file_that_went_while_it_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "BLOCK", 20)
+    drop = Drop(tmp_path)
+    drop.put("a.csv", things(*range(9)), age=90)
+    drop.put("b.csv", b"Code,Name,Rate,From", age=80)
+    first, *_, last_of_a, of_b = drop.fetched()
+    assert (last_of_a.identifier[:5], of_b.identifier) == ("a.csv", "b.csv#1")
+    (tmp_path / "a.csv").unlink()
+    assert [each.identifier for each in drop.fetched(cursor=last_of_a.cursor)] == ["b.csv#1"]
+    gone, rest = drop.fetched(cursor=first.cursor)
+    assert rest.identifier == "b.csv#1"
+    rows, (refused,) = drop.parsed([gone])
+    assert (rows, refused.key, refused.cause) == ([], None, "file_vanished")
+    assert "its first 1 parts are there" in refused.sentence
+
+
+def test_a_file_without_anything_has_no_changes_and_is_no_snapshot(tmp_path: Path) -> None:
+    drop = Drop(tmp_path)
+    start = drop.fetched("changes")[-1].cursor
+    drop.put("a.csv", b"")
+    (moved,) = drop.fetched("changes", start)
+    assert moved.body is None
+    assert drop.fetched("changes", moved.cursor) == []
+    drop.dataset = SNAPSHOT
+    with pytest.raises(RemoteError, match="ends before line 1"):
+        drop.fetched()
+
+
+def test_an_open_snapshot_of_another_folder_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "BLOCK", 20)
+    drop = Drop(tmp_path / "one", SNAPSHOT)
+    drop.put("a.csv", things(*range(9)))
+    first, *_ = drop.fetched()
+    drop.folder = tmp_path / "two"
+    drop.put("a.csv", things(*range(9)))
+    with pytest.raises(CursorExpiredError, match="declared otherwise"):
+        drop.fetched(cursor=first.cursor)

@@ -12,7 +12,7 @@ from typing import Any
 
 from postroad.connectors.files.datasets import DeclaredDataset
 from postroad.connectors.files.places import ChangedError, Found, Place
-from postroad.connectors.files.reading import VANISHED, Page, Reading, digest_of
+from postroad.connectors.files.reading import VANISHED, Page, Reading, digest_of, vanished
 from postroad.connectors.files.settings import FilesSettings
 from postroad.connectors.files.settled import Listing
 from postroad.errors import CursorExpiredError, EntitiesFailedError, RemoteError, TransientError
@@ -102,29 +102,28 @@ class Changes:
             return
         landed = begun[1] if begun is not None and begun[0] == file.tag else 0
         reading = Reading(self.settings, self.place, dataset, file)
-        number = 0
-        before: Page | None = None
-        for number, page in enumerate(reading.pages(), 1):
-            if before is not None and number - 1 > landed:
-                position.begun[file.name] = [file.tag, number - 1]
-                yield self._payload(dataset, position, before, file, number - 1)
-            before = page
+        last = False
+        for number, page, last in reading.left(landed):
+            if last:
+                self._done(position, file, reading)
+            else:
+                position.begun[file.name] = [file.tag, number]
+            yield self._payload(dataset, position, page, f"{file.name}#{number}")
+        if not last:  # A file without rows, or one that had landed to its end.
+            self._done(position, file, reading)
+            yield self._moved(dataset, position)
+
+    def _done(self, position: Position, file: Found, reading: Reading) -> None:
         position.begun.pop(file.name, None)
         position.files[file.name] = [file.tag, file.size, reading.digest]
-        if before is not None and number > landed:
-            yield self._payload(dataset, position, before, file, number)
-        else:
-            yield self._moved(dataset, position)
 
     def _vanished(self, dataset: DeclaredDataset, position: Position) -> Iterator[Payload]:
         """A file that went while it was being read: the rest of its rows is unknown, which a rejection tells."""
         for name in [each for each in position.begun if each not in self.listing]:
             _, pages = position.begun.pop(name)
-            meta = {"format": VANISHED, "file": name, "pages": pages, "values": {}}
-            yield Payload(name.encode(), self._after(dataset, position), f"{name}#{VANISHED}", (dataset.name,), meta)
+            yield self._payload(dataset, position, vanished(name, pages), f"{name}#{VANISHED}")
 
-    def _payload(self, dataset: DeclaredDataset, position: Position, page: Page, file: Found, number: int) -> Payload:
-        identifier = f"{file.name}#{number}"
+    def _payload(self, dataset: DeclaredDataset, position: Position, page: Page, identifier: str) -> Payload:
         return Payload(page.body, self._after(dataset, position), identifier, (dataset.name,), page.meta)
 
     def _moved(self, dataset: DeclaredDataset, position: Position) -> Payload:

@@ -1,8 +1,8 @@
 """The rows of a csv block as columns of text: by Arrow where it is well formed, line by line where it is not.
 
-A quote that is not doubled, or a line break outside of quotes, would let a reader join rows or shift columns. So a
-block in which anything looks odd is scrubbed first: a row is taken only where it is well formed and has exactly the
-columns of the file, and any other is refused with its line. Bad rows cost no good ones.
+A quote that is not closed, or text behind a closed one, would let a reader join rows or shift columns. So a block in
+which anything looks odd is scrubbed first: a row is taken only where it is well formed and has exactly the columns of
+the file; of any other one line is refused, and the next line is a row again. Bad rows cost no good ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pyarrow import csv as arrow_csv
 from postroad.connectors.files.dialect import Form
 from postroad.sdk.casting import Bad
 
-MOST_LINES = 200  # that one row may have in a block that is scrubbed
+MOST_LINES = 200  # of one row: more are rows that a stray quote joined
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def texts(body: bytes, form: Form, first: int) -> Texts:
     if not body:
         return Texts([_array([], pa.binary())] * len(form.captions), _array([]), _array([]), source)
     columns = None if _quotes_look_odd(body, form) else _read(body, form)
-    if columns is None or _lines_look_joined(columns, form):
+    if columns is None or _too_long(columns, form):
         return _scrubbed(source, form)
     return Texts(columns, *_line_numbers(columns, form, first), source)
 
@@ -119,16 +119,9 @@ def _quotes_look_odd(body: bytes, form: Form) -> bool:
     return form.quote.encode() in whole.sub(b"", body.replace(form.quote.encode() * 2, b""))
 
 
-def _lines_look_joined(columns: Sequence[pa.Array], form: Form) -> bool:
-    """Whether a text of several lines holds so many delimiters that it may be rows that a stray quote joined."""
-    most = len(columns) - 1
-    if form.quote is None or not most:
-        return False
-    for column in columns:
-        several = column.filter(pc.greater(pc.count_substring(column, form.newline), 0))
-        if len(several) and pc.max(pc.count_substring(several, form.delimiter)).as_py() >= most:
-            return True
-    return False
+def _too_long(columns: Sequence[pa.Array], form: Form) -> bool:
+    """Whether a text has more lines than any row may have."""
+    return any((pc.max(pc.count_substring(each, form.newline)).as_py() or 0) >= MOST_LINES for each in columns)
 
 
 def _line_numbers(columns: Sequence[pa.Array], form: Form, first: int) -> tuple[pa.Array, pa.Array]:
@@ -152,8 +145,7 @@ def _array(values: Sequence[int], kind: pa.DataType = pa.int64()) -> pa.Array:  
 
 def _scrubbed(source: Source, form: Form) -> Texts:
     """The same from the rows that are whole, found one by one."""
-    newline = form.newline.encode()
-    scrubber = _Scrubber(form, source.body.rstrip(b"\r\n").split(newline), source.first)
+    scrubber = _Scrubber(form, source.body, source.first)
     good: list[bytes] = []
     lines: list[int] = []
     ends: list[int] = []
@@ -161,68 +153,51 @@ def _scrubbed(source: Source, form: Form) -> Texts:
         good.append(row)
         lines.append(line)
         ends.append(end)
-    columns = _read(newline.join(good), form) if good else [_array([], pa.binary())] * len(form.captions)
+    columns = _read(source.newline.join(good), form) if good else [_array([], pa.binary())] * len(form.captions)
     assert columns is not None  # Each of them was counted.
     return Texts(columns, _array(lines), _array(ends), source, scrubber.refused)
 
 
 @dataclass
 class _Scrubber:
-    """Goes through the lines of a block and keeps apart what is a row."""
+    """Goes through a block and keeps apart what is a row."""
 
     form: Form
-    lines: Sequence[bytes]
-    first: int
+    body: bytes
+    line: int
     refused: list[Refused] = field(default_factory=list)
 
     def rows(self) -> Iterator[tuple[int, int, bytes]]:
         """Each row with its line and the one after it; what is none is noted."""
+        newline = self.form.newline.encode()
         at = 0
-        wanted = len(self.form.captions)
-        while at < len(self.lines):
-            line = self._line(at)
-            width, step = self._width(line), 1
-            if width is None:
-                step, line, width = self._joined(at)
-            if width == wanted:
-                yield self.first + at, self.first + at + step, line
-            elif line:
-                self._refuse(at, line, width)
-            at += step
+        while at < len(self.body):
+            row, width = self._row(at)
+            lines = row.count(newline) + 1
+            if width == len(self.form.captions):
+                yield self.line, self.line + lines, row
+            elif row:
+                self._refuse(row, width)
+            self.line += lines
+            at = self.body.find(newline, at + len(row)) + 1 or len(self.body)
 
-    def _line(self, at: int) -> bytes:
-        """A line without a carriage return at its end, which belongs to the mark of its end."""
-        return self.lines[at].removesuffix(b"\r") if self.form.newline == "\n" else self.lines[at]
+    def _row(self, at: int) -> tuple[bytes, int | None]:
+        """The row that begins here and its number of fields; the line and None where it is not well formed."""
+        end = self.body.find(self.form.newline.encode(), at)
+        line = self.body[at : end if end >= 0 else None]
+        line = line.removesuffix(b"\r") if self.form.newline == "\n" else line
+        if self._quote not in line:
+            return line, None if b"\r" in line else line.count(self._delimiter) + 1
+        found = self._whole.match(self.body, at)
+        if found is None:
+            return line, None
+        width = self._quoted.sub(b"", found[0]).count(self._delimiter) + 1
+        inside = found[0].split(self.form.newline.encode())[1:-1]
+        looks_joined = width != len(self.form.captions) and inside and all(map(self._looks_like_a_row, inside))
+        return (line, None) if looks_joined or len(inside) >= MOST_LINES else (found[0], width)
 
-    def _joined(self, at: int) -> tuple[int, bytes, int | None]:
-        """How many lines belong to the row that begins here with an open quote, its text and width; one if it is none.
-
-        A line that is a row of its own never belongs to another one.
-        """
-        alone = self._line(at)
-        quote, newline = (self.form.quote or "").encode(), self.form.newline.encode()
-        if not quote or alone.count(quote) % 2 == 0:
-            return 1, alone, None
-        whole = self.lines[at]
-        for step in range(1, min(MOST_LINES, len(self.lines) - at)):
-            if len(self.form.captions) > 1 and self._width(self._line(at + step)) == len(self.form.captions):
-                break
-            whole = whole + newline + self.lines[at + step]
-            row = whole.removesuffix(b"\r")
-            if row.count(quote) % 2 == 0 and (width := self._width(row)) is not None:
-                return step + 1, row, width
-        return 1, alone, None
-
-    def _width(self, row: bytes) -> int | None:
-        """The number of fields; None where the row is not well formed.
-
-        A quote at the beginning of a field opens it; anywhere else it is a character like others.
-        """
-        quote = self._quote
-        if quote not in row and b"\r" not in row:
-            return row.count(self._delimiter) + 1
-        fields = self._quoted.sub(b"", row).split(self._delimiter)
-        return None if any(each.startswith(quote) or b"\r" in each for each in fields) else len(fields)
+    def _looks_like_a_row(self, line: bytes) -> bool:
+        return line.count(self._delimiter) + 1 == len(self.form.captions)
 
     @cached_property
     def _quote(self) -> bytes:
@@ -233,18 +208,29 @@ class _Scrubber:
         return self.form.delimiter.encode()
 
     @cached_property
-    def _quoted(self) -> re.Pattern[bytes]:
-        """A whole field in quotes."""
-        quote, between = re.escape(self._quote), re.escape(self._delimiter)
-        inside = b"(?:[^" + quote + b"]|" + quote * 2 + b")*+"
-        return re.compile(b"(?<![^" + between + b"])" + quote + inside + quote + b"(?![^" + between + b"])")
+    def _inside(self) -> bytes:
+        """The pattern of a field in quotes."""
+        quote = re.escape(self._quote)
+        return quote + b"(?:[^" + quote + b"]|" + quote * 2 + b")*+" + quote
 
-    def _refuse(self, at: int, row: bytes, width: int | None) -> None:
-        number = self.first + at
+    @cached_property
+    def _quoted(self) -> re.Pattern[bytes]:
+        """A field in quotes where it stands in a row that is well formed."""
+        return re.compile(b"(?<![^" + re.escape(self._delimiter) + b"])" + self._inside)
+
+    @cached_property
+    def _whole(self) -> re.Pattern[bytes]:
+        """A row. A quote at the beginning of a field opens it; anywhere else it is a character like others."""
+        quote, between = re.escape(self._quote), re.escape(self._delimiter)
+        each = b"(?:" + self._inside + b"|(?!" + quote + b")[^" + between + b"\r\n]*+)"
+        ends = b"(?=\r?\n|\r?\\Z)" if self.form.newline == "\n" else b"(?=\r|\\Z)"
+        return re.compile(each + b"(?:" + between + each + b")*+" + ends)
+
+    def _refuse(self, row: bytes, width: int | None) -> None:
         if width is not None:
             why = Bad("wrong_columns", f"has {width} fields instead of {len(self.form.captions)}")
         elif b"\r" in row and self._quote not in row:
             why = Bad("bad_line", "holds a carriage return outside of quotes")
         else:
             why = Bad("bad_quote", "has a quote that is not closed, or text behind a closed one")
-        self.refused.append(Refused(number, why, row.decode("utf-8", "backslashreplace")))
+        self.refused.append(Refused(self.line, why, row.decode("utf-8", "backslashreplace")))

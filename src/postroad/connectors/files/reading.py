@@ -62,6 +62,17 @@ class Reading:
         pages = {"csv": self._csv, "jsonl": self._lines, "parquet": self._parquet}.get(self.format, self._workbook)
         return pages()
 
+    def left(self, landed: int) -> Iterator[tuple[int, Page, bool]]:
+        """The pages behind those that landed, with their numbers, and whether one is the last of the file."""
+        before: Page | None = None
+        number = 0
+        for number, page in enumerate(self.pages(), 1):
+            if before is not None and number - 1 > landed:
+                yield number - 1, before, False
+            before = page
+        if before is not None and number > landed:
+            yield number, before, True
+
     def _pieces(self) -> Iterator[bytes]:
         for piece in self._place.pieces(self._file):
             self._hash.update(piece)
@@ -72,6 +83,8 @@ class Reading:
         head, pieces = _headed(self._pieces())
         require_format(head, self.format, name)
         encoding, mark = encoding_of(head, settings.encoding, name)
+        if len(head) == mark and settings.holds == "changes":
+            return  # An export without changes often is a file without anything; a snapshot has captions at least.
         text, pieces = _headed(as_utf8(pieces, encoding, mark, name))
         form = form_of(text.decode("utf-8", "replace"), self._dataset, name)
         facts = {**self.facts, "encoding": encoding, "form": {**vars(form), "captions": list(form.captions)}}
@@ -105,6 +118,11 @@ class Reading:
         except RemoteError as error:
             raise RemoteError(f"{name}: {error}") from None
         yield Page(body, self.facts)
+
+
+def vanished(name: str, pages: int) -> Page:
+    """What lands in place of the rest of a file that is there no more."""
+    return Page(name.encode(), {"format": VANISHED, "file": name, "pages": pages, "values": {}})
 
 
 def digest_of(place: Place, file: Found) -> str:

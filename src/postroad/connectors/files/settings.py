@@ -55,6 +55,8 @@ class FileColumnSettings(ColumnSettings):
             raise ValueError("only a date or datetime has a format")
         if self.format is not None and not re.search(r"%[dmYyHMSbBj]", self.format):
             raise ValueError("has a format without %d, %m or %Y")
+        if self.format is not None and "%z" in self.format.casefold():
+            raise ValueError("has a zone in its format; times with zones are read as yyyy-mm-dd hh:mm:ss+hh:mm only")
         return self
 
 

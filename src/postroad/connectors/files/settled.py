@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -75,14 +75,14 @@ def seconds(time: str) -> int:
     return int(time[:-1]) * UNITS[time[-1]]
 
 
-def scoped(dataset: DeclaredDataset, files: tuple[Found, ...], scope: str | None) -> Iterator[Found]:
+def scoped(dataset: DeclaredDataset, files: Sequence[Found], scope: str | None) -> Iterator[Found]:
     """The files of one scope; ConfigError never: what no scope declares is told by `undeclared`."""
     for each in files:
         if scope is None or values_of(dataset, each.name).get(dataset.placed[0]) == scope:
             yield each
 
 
-def require_declared(dataset: DeclaredDataset, files: tuple[Found, ...]) -> None:
+def require_declared(dataset: DeclaredDataset, files: Sequence[Found]) -> None:
     """ConfigError if a file belongs to a scope that nobody declared: nothing is left out in silence."""
     if not dataset.settings.scopes:
         return

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from postroad.connectors.files.changes import EXPIRED
 from postroad.connectors.files.datasets import CHANGES, DeclaredDataset
 from postroad.connectors.files.places import ChangedError, Found, Place
-from postroad.connectors.files.reading import NOTHING, Page, Reading, digest_of
+from postroad.connectors.files.reading import NOTHING, VANISHED, Page, Reading, digest_of, vanished
 from postroad.connectors.files.settings import FilesSettings
 from postroad.connectors.files.settled import Listing, require_declared, scoped
 from postroad.errors import CursorExpiredError
 from postroad.records import Feed, Json, Payload, Want
 
+NOWHERE: Json = [-1, "", "", 0, True]  # before the first file: time, name, tag, pages, whether these are all
 EMPTY = Page(b"", {"format": NOTHING, "file": "", "values": {}})
 
 
@@ -42,7 +43,9 @@ class Walk:
         """Files behind the one that landed last, and what is left of that one."""
         if cursor is not None and cursor["fingerprint"] != self._fingerprint:
             raise CursorExpiredError(EXPIRED, [self.dataset.name])
-        after, name, tag, pages = cursor["at"] if cursor is not None else (-1, "", "", 0)
+        after, name, tag, pages, done = cursor["at"] if cursor is not None else NOWHERE
+        if not done and name not in self.listing:
+            yield self._payload(vanished(name, pages), f"{name}#{VANISHED}", self._at([after, name, tag, pages, True]))
         for file in self.listing.of(self.dataset).ready:
             if file.name == name and file.tag != tag:
                 landed = 0  # It was written anew: all of it once more, and the later rows of a key win.
@@ -50,14 +53,13 @@ class Walk:
                 continue
             else:
                 landed = pages if file.name == name else 0
-            yield from self._pages(file, landed)
+            reading = Reading(self.settings, self.place, self.dataset, file)
+            for number, page, last in reading.left(landed):
+                at = [file.modified, file.name, file.tag, number, last]
+                yield self._payload(page, f"{file.name}#{number}", self._at(at))
 
-    def _pages(self, file: Found, landed: int) -> Iterator[Payload]:
-        reading = Reading(self.settings, self.place, self.dataset, file)
-        for number, page in enumerate(reading.pages(), 1):
-            if number > landed:
-                at = [file.modified, file.name, file.tag, number]
-                yield self._payload(page, f"{file.name}#{number}", {"fingerprint": self._fingerprint, "at": at})
+    def _at(self, at: Json) -> Json:
+        return {"fingerprint": self._fingerprint, "at": at}
 
     def _closing(self, payloads: Iterator[Payload]) -> Iterator[Payload]:
         """The same, the last one closing; where nothing is left an empty one closes."""
@@ -67,26 +69,34 @@ class Walk:
                 yield before
             before = payload
         if before is None:
-            before = self._payload(EMPTY, "nothing more", {"fingerprint": self._fingerprint, "at": [-1, "", "", 0]})
+            before = self._payload(EMPTY, "nothing more", self._at(NOWHERE))
         yield replace(before, closes=True)
 
     # A snapshot
 
     def _snapshot(self, cursor: Json) -> Iterator[Payload]:
         """The newest file, if it is another one than the cursor knows; older ones mean nothing any more."""
-        known = cursor if cursor and cursor["fingerprint"] == self._fingerprint else None
+        same = cursor is not None and cursor["fingerprint"] == self._fingerprint
+        if cursor is not None and "landed" in cursor and not same:
+            raise CursorExpiredError(EXPIRED, [self.dataset.name])
         ready = self.listing.of(self.dataset).ready
+        news = False
+        for payload in self._changed(cursor if same else None, ready):
+            news = True
+            yield payload
+        if same and not news:
+            require_declared(self.dataset, ready)
+
+    def _changed(self, known: Json, ready: Sequence[Found]) -> Iterator[Payload]:
         scope = self.feed.scope.name if self.dataset.settings.scopes else None
         newest = max(scoped(self.dataset, ready, scope), key=lambda file: file.order, default=None)
         if known is not None and "landed" in known:
-            yield from self._rest(known, newest)
-        elif newest is None:
-            if known is not None and known["name"] and self.dataset.settings.removed == "empty":
-                yield self._removed()
-        elif (news := newest if known is None else self._news(known, newest, ready)) is not None:
-            yield from self._whole(news, 0)
-        if known is not None:
-            require_declared(self.dataset, ready)
+            return self._rest(known, newest)
+        if newest is None:
+            emptied = known is not None and known["name"] and self.dataset.settings.removed == "empty"
+            return iter([self._removed()] if emptied else [])
+        news = newest if known is None else self._news(known, newest, ready)
+        return iter(()) if news is None else self._whole(news, 0)
 
     def _news(self, known: Mapping[str, Json], newest: Found, ready: Sequence[Found]) -> Found | None:
         """A newer file than the one that was read, or that one if it holds something else now."""
@@ -111,14 +121,13 @@ class Walk:
     def _whole(self, file: Found, landed: int) -> Iterator[Payload]:
         reading = Reading(self.settings, self.place, self.dataset, file)
         facts = {"fingerprint": self._fingerprint, "name": file.name, "modified": file.modified, "tag": file.tag}
-        before: Page = EMPTY
-        number = 0
-        for number, page in enumerate(reading.pages(), 1):
-            if number - 1 > landed:
-                yield self._payload(before, f"{file.name}#{number - 1}", {**facts, "landed": number - 1})
-            before = page
-        cursor = {**facts, "size": file.size, "digest": reading.digest}
-        yield replace(self._payload(before, f"{file.name}#{number}", cursor), closes=True)
+        last = False
+        for number, page, last in reading.left(landed):
+            cursor = {**facts, "size": file.size, "digest": reading.digest} if last else {**facts, "landed": number}
+            yield replace(self._payload(page, f"{file.name}#{number}", cursor), closes=last)
+        if not last:
+            cursor = {**facts, "size": file.size, "digest": reading.digest}
+            yield replace(self._payload(EMPTY, f"{file.name}#0", cursor), closes=True)
 
     def _removed(self) -> Payload:
         """No file is there any more, and somebody wants that to mean no rows: the guard asks again."""
