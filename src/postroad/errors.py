@@ -5,6 +5,8 @@ PostroadError
 ├── RemoteError          the remote system answered something that we cannot use: stop this feed, tell someone
 │   ├── TransientError       certainly not applied: the same request again, later
 │   │   └── ThrottledError   again after `wait` seconds, for the whole budget
+│   ├── BatchRefusedError    one record spoiled the call: nothing was applied, send the halves
+│   ├── OutcomeUnknownError  the answer never came: hold the message, never repeat it blindly
 │   ├── AuthError            pause the connection, tell someone
 │   ├── CursorExpiredError   forget these entities' positions and refresh them fully
 │   └── EntitiesFailedError  some entities of a feed failed; the others are complete
@@ -66,6 +68,14 @@ class ThrottledError(TransientError):
     def __init__(self, message: str, wait: float) -> None:
         self.wait = wait
         super().__init__(message)
+
+
+class BatchRefusedError(RemoteError):
+    """The receiver refused a whole package because of some record in it and applied nothing; send smaller ones."""
+
+
+class OutcomeUnknownError(RemoteError):
+    """The receiver's answer never came, and sending the same again might do it twice; find out before that."""
 
 
 class AuthError(RemoteError):

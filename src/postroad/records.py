@@ -137,6 +137,31 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Package:
+    """What one call of `send` carries: the final bytes, or rows in the receiver's own terms where a driver takes those.
+
+    `records` says how many records it holds. The packages of one `render` hold its records in order, each once.
+    """
+
+    body: Any
+    records: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a receiver said of some records of a package, by their places in it.
+
+    `applied`: it holds them, or newer versions. `unchanged`: it held them already. `rejected`: it refuses them, for the
+    `cause` and as the sentence says. `retry`: it wants them again, later. A package that went well has one outcome.
+    """
+
+    records: Sequence[int]
+    answer: Literal["applied", "unchanged", "rejected", "retry"] = "applied"
+    cause: str = ""
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
 class Check:
     """One named step of a connection check; `entity` is the one that it is about, if it is about one."""
 

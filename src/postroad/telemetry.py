@@ -20,6 +20,8 @@ class Stage(StrEnum):
     STAGE = "stage"
     CLOSE = "close"
     MATERIALISE = "materialise"
+    DISPATCH = "dispatch"
+    DRAIN = "drain"
 
 
 class Point(StrEnum):
@@ -57,6 +59,12 @@ class Point(StrEnum):
     TORN_ASIDE = "torn log entry set aside"
     MAIL_MADE = "mail made of the alerts"
     MAIL_ANSWERED = "answers to a mail noted"
+    DISPATCHED = "messages dispatched"
+    MESSAGE_TAKEN = "message taken"
+    PACKAGE_SENT = "package sent"
+    MESSAGE_SETTLED = "message settled"
+    MESSAGE_PUT_BACK = "message put back"
+    SUBSCRIPTION_SET = "subscription paused or resumed"
 
 
 Watcher = Callable[[Point], None]

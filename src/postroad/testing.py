@@ -1,19 +1,25 @@
-"""Suites that every connector runs, ours and those of plug-in authors.
+"""Suites that every connector and every queue runs, ours and those of plug-in authors.
 
-Subclass one in a test module, named `Test…`, and give it a source that talks to a simulator over a socket.
+Subclass one in a test module, named `Test…`, and give it what it asks for: a source that talks to a simulator over a
+socket, a destination with a receiver behind it, a queue.
 """
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from itertools import permutations
+from typing import Any
 
 import pyarrow as pa
 
-from postroad.records import AMBIGUOUS, CHANGED_AT, OP, Feed, Json, Payload, Want
-from postroad.sdk.connector import Source
+from postroad.records import AMBIGUOUS, CHANGED_AT, DELETE, OP, UPSERT, VERSION, Entity, Feed, Json, Payload, Want
+from postroad.sdk.connector import Destination, Source
+from postroad.tracking.queue import Held, Queue
 
 ENOUGH = 1000  # payloads that no walk of a suite's simulator comes near
 
@@ -115,3 +121,255 @@ class SourceSuite(ABC):
     def _parse(self, feed: Feed, payload: Payload) -> list[tuple[str, pa.RecordBatch]]:
         with closing(self.source()) as source:
             return [(rows.entity, rows.records) for rows in source.parse(feed, payload)]
+
+
+THINGS = pa.schema(
+    [
+        pa.field("company", pa.string(), nullable=False),
+        pa.field("number", pa.int64(), nullable=False),
+        pa.field("Select", pa.string()),  # a word of SQL, and a name in mixed case
+        pa.field("naïve 'name\"", pa.string()),
+        pa.field("amount", pa.decimal128(38, 9)),
+        pa.field("share", pa.float64()),
+        pa.field("open", pa.bool_()),
+        pa.field("due", pa.date32()),
+        pa.field("at", pa.timestamp("us", "UTC")),
+        pa.field("local", pa.timestamp("us")),
+    ]
+)
+KEY = ("company", "number")
+LOCAL = datetime.fromisoformat("1900-02-28T23:59:59.000001")
+Row = Mapping[str, Any]
+
+
+def thing(number: int, version: int, text: str | None = "", *, op: str = UPSERT, **values: Any) -> Row:
+    """One record version of the suite's entity."""
+    return {"company": "se01", "number": number, "Select": text, **values, OP.name: op, VERSION.name: version}
+
+
+class DestinationSuite(ABC):
+    """What the engine relies on in every destination (design section 5): sending is keyed and versioned."""
+
+    target = Entity("things", KEY, THINGS)
+
+    @abstractmethod
+    def destination(self) -> Destination:
+        """A destination, freshly opened on one and the same empty receiver; called several times in one test."""
+
+    @abstractmethod
+    def held(self) -> Mapping[tuple[str, int], Row]:
+        """What the receiver holds of the target by key, deleted records left out, read by nothing of ours.
+
+        Values as the receiver gives them: the suite compares them with what `expected` makes of them.
+        """
+
+    def expected(self, values: Row) -> Row:
+        """What a reader of the receiver sees of these values; the values themselves, if it keeps them as they are."""
+        return values
+
+    def test_checks_succeed(self) -> None:
+        """Every step of the check has a name and succeeds against a healthy receiver."""
+        with closing(self.destination()) as destination:
+            steps = list(destination.check())
+        assert steps
+        assert all(step.step and step.ok for step in steps), steps
+
+    def test_rendering_is_pure(self) -> None:
+        """The same records are rendered the same by another destination, and nothing arrives; each is there once."""
+        records = self._records([thing(number, 1, "a") for number in range(7)])
+        with closing(self.destination()) as one, closing(self.destination()) as other:
+            packages = list(one.render(self.target, records))
+            assert [each.body for each in packages] == [each.body for each in other.render(self.target, records)]
+            assert sum(each.records for each in packages) == 7
+            assert not list(one.discover())
+
+    def test_each_record_has_one_answer(self) -> None:
+        """Whatever it is: none is forgotten, none answered twice."""
+        records = self._records([thing(number, 1, "a") for number in range(7)])
+        with closing(self.destination()) as destination:
+            for package in destination.render(self.target, records):
+                outcomes = destination.send(self.target, package)
+                answered = sorted(place for outcome in outcomes for place in outcome.records)
+                assert answered == list(range(package.records))
+                assert {outcome.answer for outcome in outcomes} <= {"applied", "unchanged"}
+            assert [each.name for each in destination.discover()] == [self.target.name]
+
+    def test_values_arrive_exactly(self) -> None:
+        """No digit, microsecond or letter is lost, and null is not an empty text."""
+        rows: list[dict[str, Any]] = [
+            {"Select": "Ærø 'quoted' \"twice\" \\ %s :x \u2028 \U0001f600", "naïve 'name\"": "", "open": True},
+            {"Select": None, "naïve 'name\"": "null", "open": False},
+            {"amount": Decimal("12345678901234567890123456789.123456789"), "share": 0.1},
+            {"amount": Decimal("-0.000000001"), "share": -1e300},
+            {"amount": Decimal(0), "share": 5e-324},
+            {"at": datetime(2026, 3, 29, 1, 59, 59, 999_999, UTC), "local": LOCAL},
+            {"at": datetime(1969, 12, 31, 23, 59, 59, 1, UTC), "due": date.min},
+            {"local": LOCAL.replace(year=9999), "due": date.max},
+        ]
+        self._send([thing(number, 1, **{"text": None, **row}) for number, row in enumerate(_textless(rows))])
+        held = self.held()
+        for number, row in enumerate(rows):
+            whole = {**dict.fromkeys(THINGS.names), "company": "se01", "number": number, **row}
+            assert dict(held["se01", number]) == dict(self.expected(whole)), number
+
+    def test_sending_twice_is_sending_once(self) -> None:
+        """The same package, and the same records in another one."""
+        rows = [thing(1, 5, "one"), thing(2, 5, "two")]
+        for _ in range(2):
+            self._send(rows)
+            self._send(rows[1:])
+        assert self._texts() == {1: "one", 2: "two"}
+
+    def test_any_order_ends_the_same(self) -> None:
+        """Insert, delete, insert again and change, in every order: the newest version stands."""
+        versions = [thing(1, 1, "first"), thing(1, 2, None, op=DELETE), thing(1, 3, "again"), thing(1, 4, "last")]
+        with closing(self.destination()) as destination:
+            for number, order in enumerate(permutations(versions)):
+                for each in order:
+                    self._pass(destination, [{**each, "number": number}], self.target)
+        assert self._texts() == dict.fromkeys(range(24), "last")
+
+    def test_a_delete_is_remembered(self) -> None:
+        """An older version does not bring the record back, not even one that never arrived; a newer one does."""
+        self._send([thing(1, 3, None, op=DELETE), thing(2, 1, "two")])
+        self._send([thing(1, 2, "late"), thing(2, 2, None, op=DELETE)])
+        self._send([thing(2, 1, "late")])
+        assert self._texts() == {}
+        self._send([thing(1, 4, "back")])
+        assert self._texts() == {1: "back"}
+
+    def test_one_package_may_hold_a_key_in_several_versions(self) -> None:
+        """A message that spans commits has such; the newest stands."""
+        self._send([thing(1, 1, "old"), thing(1, 3, "new"), thing(1, 2, "middle"), thing(2, 9, None, op=DELETE)])
+        assert self._texts() == {1: "new"}
+
+    def test_a_target_is_widened(self) -> None:
+        """A dataset that gets a column; rows that are there have null in it, and old workers go on."""
+        wide = Entity(self.target.name, KEY, pa.schema([*THINGS, pa.field("colour", pa.string())]))
+        self._send([thing(1, 1, "narrow")])
+        self._send([thing(2, 2, "wide", colour="red")], wide)
+        self._send([thing(3, 3, "narrow")])
+        assert {key[1]: row["colour"] for key, row in self.held().items()} == {1: None, 2: "red", 3: None}
+
+    def _records(self, rows: Sequence[Row], target: Entity | None = None) -> pa.RecordBatch:
+        schema = pa.schema([*(target or self.target).schema, OP, CHANGED_AT, VERSION])
+        filled = [{**dict.fromkeys(schema.names), **row} for row in rows]
+        return pa.RecordBatch.from_pylist(filled, schema)
+
+    def _send(self, rows: Sequence[Row], target: Entity | None = None) -> None:
+        with closing(self.destination()) as destination:
+            self._pass(destination, rows, target or self.target)
+
+    def _pass(self, destination: Destination, rows: Sequence[Row], target: Entity) -> None:
+        for package in destination.render(target, self._records(rows, target)):
+            destination.send(target, package)
+
+    def _texts(self) -> dict[int, str | None]:
+        return {number: row["Select"] for (_, number), row in self.held().items()}
+
+
+def _textless(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    """The values as `thing` takes them: what it calls `text` is the column `Select`."""
+    for row in rows:
+        rest = {name: value for name, value in row.items() if name != "Select"}
+        yield {**rest, "text": row.get("Select")}
+
+
+class QueueSuite(ABC):
+    """What a worker relies on in every queue. Messages have one record each; both subscriptions are active."""
+
+    names = ("app.one", "app.two")
+
+    @abstractmethod
+    def queue(self) -> Queue:
+        """The queue as another worker sees it; called several times in one test."""
+
+    @abstractmethod
+    def put(self, name: str, count: int) -> None:
+        """Dispatch messages to a subscription."""
+
+    @abstractmethod
+    def settle(self, held: Held) -> bool:
+        """Write an outcome of a message; False if it was refused because the message is not held by this token."""
+
+    @abstractmethod
+    def later(self, seconds: float) -> None:
+        """Let time pass for everybody."""
+
+    @abstractmethod
+    def pause(self, name: str, *, paused: bool) -> None:
+        """Pause a subscription, or resume it."""
+
+    lease = 60.0
+
+    def test_an_empty_queue_gives_nothing(self) -> None:
+        """And neither do subscriptions that were not asked for."""
+        assert self.queue().take(self.names) is None
+        self.put(self.names[0], 1)
+        assert self.queue().take(self.names[1:]) is None
+        assert self.queue().take([]) is None
+
+    def test_each_message_is_taken_once(self) -> None:
+        """Competing workers get different ones, until none is left."""
+        for name in self.names:
+            self.put(name, 3)
+        queues = [self.queue(), self.queue()]
+        taken = [queue.take(self.names) for _ in range(4) for queue in queues]
+        found = [each for each in taken if each is not None]
+        assert len({each.message for each in found}) == len(found) == 6
+        assert len({each.token for each in found}) == 6
+        assert all(each.leases == 1 for each in found)
+
+    def test_a_settled_message_never_comes_back(self) -> None:
+        """However long one waits."""
+        self.put(self.names[0], 2)
+        for _ in range(2):
+            held = self.queue().take(self.names)
+            assert held is not None
+            assert self.settle(held)
+        self.later(10 * self.lease)
+        assert self.queue().take(self.names) is None
+
+    def test_a_message_whose_worker_is_silent_comes_back_under_another_token(self) -> None:
+        """And what the silent one writes when it wakes is refused."""
+        self.put(self.names[0], 1)
+        silent = self.queue().take(self.names)
+        assert silent is not None
+        self.later(0.5 * self.lease)
+        assert self.queue().take(self.names) is None
+        self.later(0.6 * self.lease)
+        other = self.queue().take(self.names)
+        assert other is not None
+        assert (other.message, other.leases) == (silent.message, 2)
+        assert other.token != silent.token
+        assert not self.queue().renew(silent)
+        assert not self.settle(silent)
+        assert self.settle(other)
+        assert not self.settle(other)
+
+    def test_a_worker_that_renews_keeps_its_message(self) -> None:
+        """Longer than a lease lasts."""
+        self.put(self.names[0], 1)
+        queue = self.queue()
+        held = queue.take(self.names)
+        assert held is not None
+        for _ in range(4):
+            self.later(0.5 * self.lease)
+            assert queue.renew(held)
+            assert self.queue().take(self.names) is None
+        assert self.settle(held)
+
+    def test_a_paused_subscription_gives_nothing(self) -> None:
+        """The other one does, and a message that is held already can be settled."""
+        for name in self.names:
+            self.put(name, 2)
+        held = self.queue().take(self.names[:1])
+        assert held is not None
+        self.pause(self.names[0], paused=True)
+        assert self.settle(held)
+        assert self.queue().take(self.names[:1]) is None
+        other = self.queue().take(self.names)
+        assert other is not None
+        assert other.subscription == self.names[1]
+        self.pause(self.names[0], paused=False)
+        assert self.queue().take(self.names[:1]) is not None

@@ -50,7 +50,7 @@ HOMES = {
     "rich": {"cli"},
     "ruamel": {"project"},
     "smtplib": {"engine"},
-    "sqlalchemy": {"store", "tracking"},
+    "sqlalchemy": {"store", "tracking", "connectors"},
     "typer": {"cli"},
     "xlsxwriter": {"connectors"},
 }

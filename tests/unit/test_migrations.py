@@ -56,6 +56,21 @@ def test_both_ways_lead_to_one_schema(engine: Engine) -> None:
     assert described(engine) == made
 
 
+def test_a_database_of_the_fourth_version_gets_deliveries(engine: Engine) -> None:
+    upgrade(engine)
+    made = described(engine)
+    with engine.begin() as connection:
+        for table in ("subscriptions", "messages", "moves"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        for column in ("subscription", "version"):
+            connection.exec_driver_sql(f"ALTER TABLE rejections DROP COLUMN {column}")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0004'")
+    upgrade(engine)
+    assert described(engine) == made
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
 def test_a_database_of_the_second_version_gets_alerts_and_waits(engine: Engine) -> None:
     upgrade(engine)
     made = described(engine)

@@ -13,6 +13,7 @@ from typing import Self
 from postroad import __version__
 from postroad.app.alerts import Alerts
 from postroad.app.datasets import Datasets
+from postroad.app.deliveries import Deliveries
 from postroad.app.rejections import Rejections
 from postroad.app.runs import Runs
 from postroad.engine.bench import Bench, Reporter
@@ -22,7 +23,7 @@ from postroad.errors import ConfigError
 from postroad.lake import Dataset, Lake
 from postroad.project import Project, Sync, load_project, network_filesystem, open_disk
 from postroad.records import Feed
-from postroad.sdk.connector import Adopter, Source, Tools
+from postroad.sdk.connector import Adopter, Destination, Source, Tools
 from postroad.sdk.registry import load_connector
 from postroad.telemetry import Stage, Watcher, unwatched
 from postroad.tracking import Tracking
@@ -72,12 +73,13 @@ class App:
             watcher=watcher,
             alerting=project.notify is not None,
         )
-        self.lake = Lake(open_disk(project, watcher))
+        self.lake = Lake(open_disk(project, watcher), self.tracking.messages.pinned)
         self.heart = Heart()
         self.runs = Runs(self)
         self.datasets = Datasets(self)
         self.rejections = Rejections(self)
         self.alerts = Alerts(self)
+        self.deliveries = Deliveries(self)
 
     @classmethod
     def open(
@@ -108,6 +110,22 @@ class App:
         if connector.source is None:
             raise ConfigError(f"connector '{connector.name}' has no source: nothing can be synced from '{connection}'")
         return connector.source(configured.settings, self._tools())
+
+    def takes_deliveries_only(self, connection: str) -> bool:
+        """Whether a connection is a destination and no source."""
+        return load_connector(self.project.connections[connection].connector).source is None
+
+    @contextmanager
+    def destination(self, connection: str) -> Iterator[Destination]:
+        """The destination of a connection, which connects when it is used."""
+        configured = self.project.connections[connection]
+        connector = load_connector(configured.connector)
+        if connector.destination is None:
+            raise ConfigError(
+                f"connector '{connector.name}' takes no deliveries: nothing can be sent to '{connection}'"
+            )
+        with closing(connector.destination(configured.settings, self._tools())) as destination:
+            yield destination
 
     @contextmanager
     def adopter(self, connection: str) -> Iterator[Adopter]:
@@ -181,7 +199,7 @@ class App:
         return [sync for sync in self.project.syncs if sync.connection == connection]
 
     def _tools(self) -> Tools:
-        return Tools(self.tracking.budget, self._clock or time.time, self._sleep)
+        return Tools(self.tracking.budget, self._clock or time.time, self._sleep, self.project.folder)
 
 
 def _refuse_network_disk(project: Project) -> None:

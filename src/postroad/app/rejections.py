@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from postroad.app.runs import Report
 from postroad.errors import ConfigError
-from postroad.tracking.rejections import GUARD
+from postroad.tracking.rejections import DELIVER, GUARD
 
 if TYPE_CHECKING:
     from postroad.app.app import App
@@ -22,7 +22,10 @@ class Rejections:
         self._app = app
 
     def list(self, stage: str | None = None, limit: int = 1000) -> list[Mapping[str, Any]]:
-        """Open rejections, newest first; parked closes are among those of stage `guard`."""
+        """Open rejections, newest first.
+
+        Parked closes are among those of stage `guard`, messages that wait for a person among those of `deliver`.
+        """
         found: list[Mapping[str, Any]] = []
         if stage in (None, GUARD):
             found += [
@@ -37,8 +40,22 @@ class Rejections:
                 for each in self._app.datasets.status()
                 if each.parked is not None
             ]
+        if stage in (None, DELIVER):
+            found += [
+                {
+                    "id": None,
+                    "dataset": each["subscription"],
+                    "stage": DELIVER,
+                    "key": f"message {each['number']}: {each['records']:,} records",
+                    "cause": each["status"],
+                    "sentence": each["reason"],
+                }
+                for each in self._app.tracking.messages.held()
+            ]
         rows = self._app.tracking.rejections.list(stage, limit)
-        return found + [{**row, "dataset": f"{row['connection']}.{row['entity']}"} for row in rows]
+        return found + [
+            {**row, "dataset": row["subscription"] or f"{row['connection']}.{row['entity']}"} for row in rows
+        ]
 
     def show(self, rejection: int) -> Mapping[str, Any]:
         """One rejection with the raw text of its row."""
@@ -46,7 +63,12 @@ class Rejections:
         return {**row, "raw": self._raw(row)}
 
     def retry(self, select: str, stage: str) -> Report:
-        """Try again: a parked close passes its guard; refused rows are read again from landing by a replay."""
+        """Try again: a parked close passes its guard; refused rows are read again from landing by a replay.
+
+        Of stage `deliver`, `select` is a subscription: what its receiver refused, and what is held, is sent again.
+        """
+        if stage == DELIVER:
+            return Report(deliveries=self._app.deliveries.retry(select))
         if stage == GUARD:
             return self._app.runs.retry_parked(select)
         return self._app.runs.replay(select)
@@ -68,6 +90,8 @@ class Rejections:
                 walks.discard(each["id"], f"discarded by {getpass.getuser()}")
 
     def _raw(self, row: Mapping[str, Any]) -> str | None:
+        if row["stage"] == DELIVER:
+            return self._app.deliveries.record(row)
         if row["file"] is None:
             return None
         lines = self._app.lake.disk.read(row["file"]).splitlines()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from postroad.engine.adopt import Adopting, Wish
 from postroad.engine.bench import Bench, Counts
+from postroad.engine.drain import Delivered
 from postroad.engine.gather import Adoption
 from postroad.engine.recover import require_parts
 from postroad.engine.runs import Options, Outcome, Runner
@@ -28,10 +29,15 @@ class Report:
     outcomes: list[Outcome] = field(default_factory=list)
     counts: dict[str, Counts] = field(default_factory=dict)
     stopped: bool = False
+    deliveries: dict[str, Delivered] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
         """0 all well, 1 failed, 2 a person has to edit, 3 partly succeeded or waiting (design section 9)."""
+        return self._of_runs or (3 if any(each.rejected or each.problem for each in self.deliveries.values()) else 0)
+
+    @property
+    def _of_runs(self) -> int:
         if any(outcome.configuration for outcome in self.outcomes):
             return 2
         statuses = {outcome.status for outcome in self.outcomes}
@@ -55,10 +61,11 @@ class Runs:
         limit: int | None = None,
         since: str | None = None,
         parallel: int = 1,
+        deliver: bool = True,
     ) -> Report:
         """Bring the selected datasets to the head of their sources; `since` also reads anew the rows from a day on.
 
-        One connection after another, in each at most `parallel` entities at a time.
+        One connection after another, in each at most `parallel` entities at a time. Then `deliver` what is new.
         """
         options = Options(full_refresh, limit, since, parallel)
         report, selected = Report(), self._app.selected(select)
@@ -67,6 +74,8 @@ class Runs:
                 if report.stopped:
                     break
                 self._work(report, connection, options, partial(Runner.run, entities=entities))
+            if deliver and not report.stopped:
+                self._deliver(report, select)
         return report
 
     def replay(self, select: str) -> Report:
@@ -129,6 +138,12 @@ class Runs:
     def list(self, limit: int = 50) -> list[Mapping[str, Any]]:
         """The newest runs first, each with its true status."""
         return list(self._app.tracking.runs.list(limit))
+
+    def _deliver(self, report: Report, select: str | None) -> None:
+        try:
+            report.deliveries = self._app.deliveries.deliver(select)
+        except StoppedError:
+            report.stopped = True
 
     def _work(self, report: Report, connection: str, options: Options, work: Callable[[Runner], object]) -> None:
         with self._app.bench(connection) as bench:

@@ -56,6 +56,11 @@ def _alerts(app: App) -> Iterator[Check]:
 
 
 def _connection(app: App, connection: str) -> Iterator[Check]:
+    """Of a connection its source or, where it has none, its destination."""
+    if app.takes_deliveries_only(connection):
+        with app.destination(connection) as destination:
+            yield from (Check(f"{connection}: {step.step}", step.ok, step.sentence) for step in destination.check())
+        return
     source = app.source(connection)
     named = app.entities(connection)
     try:

@@ -11,6 +11,7 @@ import typer
 from postroad.cli.options import HERE, Environment, Folder, Json, Select
 
 if TYPE_CHECKING:
+    from postroad.catalog.deliveries import SubscriptionStatus
     from postroad.catalog.status import DatasetStatus
 
 Limit = Annotated[int, typer.Option("--limit", min=1, help="How many to show.")]
@@ -26,16 +27,19 @@ def register(app: typer.Typer) -> None:
 
 
 def status(select: Select = None, project: Folder = HERE, env: Environment = None, json: Json = False) -> None:
-    """How every dataset stands: rows, what waits, what is due, what was refused; asks no remote system."""
+    """How every dataset and every delivery stands: what waits, is due, was refused; asks no remote system."""
     from postroad.app import App
     from postroad.cli import show
 
     with App.open(project, env) as app:
         found = app.datasets.status(select)
+        deliveries = app.deliveries.status(select)
         calls = app.tracking.budget.counted()
         unsent = app.alerts.unsent()
     if json:
-        show.as_json({"datasets": [each.as_dict() for each in found], "calls": calls, "alerts": unsent})
+        subscriptions = [each.as_dict() for each in deliveries]
+        datasets = [each.as_dict() for each in found]
+        show.as_json({"datasets": datasets, "deliveries": subscriptions, "calls": calls, "alerts": unsent})
         return
     rows = [
         (
@@ -55,6 +59,8 @@ def status(select: Select = None, project: Folder = HERE, env: Environment = Non
         for feed, failure in each.failed.items():
             print(f"{feed}: {failure}")
         _notes(each)
+    if deliveries:
+        _subscriptions(deliveries)
     for mail in unsent:
         print(show.unsent(mail))
 
@@ -122,6 +128,38 @@ def _notes(status: DatasetStatus) -> None:
         print(f"  `postroad rejected discard {name} --stage guard` drops it")
     for cause, count in sorted(status.rejected.items()):
         print(f"{name}: {count:,} rejected: {cause}; `postroad rejected list` shows them")
+
+
+def _subscriptions(found: list[SubscriptionStatus]) -> None:
+    """How each receiver stands, and what to type."""
+    from postroad.cli import show
+
+    columns = ("delivered to", "from", "state", "lag", "behind", "in flight", "rejected", "last outcome")
+    rows = [
+        (
+            each.subscription,
+            each.dataset,
+            each.state,
+            each.lag,
+            f"{each.lag_seconds:,.0f} s" if each.lag else "",
+            each.in_flight,
+            sum(each.rejected.values()),
+            each.last_outcome,
+        )
+        for each in found
+    ]
+    show.table("deliveries", columns, rows)
+    for each in found:
+        name = each.subscription
+        if each.reason:
+            print(f"{name}: {each.state}: {each.reason}; `postroad resume {name}` goes on")
+        if each.waits_until:
+            print(f"{name}: left alone until {each.waits_until:%Y-%m-%d %H:%M:%S} UTC: {each.last_outcome}")
+        if each.held:
+            print(f"{name}: {each.held} messages wait for you: `postroad rejected list --stage deliver` says why,")
+            print(f"  `postroad rejected retry {name} --stage deliver` sends them again, `discard` drops them")
+        for cause, count in sorted(each.rejected.items()):
+            print(f"{name}: {count:,} rejected: {cause}; `postroad rejected list --stage deliver` shows them")
 
 
 def _cure(status: DatasetStatus) -> str:

@@ -1,4 +1,4 @@
-"""`postroad rejected …`: records that were not accepted, and closes that a guard parked."""
+"""`postroad rejected …`: records that were not accepted, by us or a receiver, and closes that a guard parked."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ app = typer.Typer(
     help="Records that were not accepted, and closes that a guard parked.", no_args_is_help=True, rich_markup_mode=None
 )
 
-Stage = Annotated[str | None, typer.Option("--stage", help="normalise (a row) or guard (a parked close or delete).")]
-Ids = Annotated[list[str], typer.Argument(help="Numbers of rejections, or a dataset with --stage guard.")]
+Stage = Annotated[
+    str | None,
+    typer.Option("--stage", help="normalise (a row), guard (a parked close or delete), deliver (a receiver)."),
+]
+Ids = Annotated[list[str], typer.Argument(help="Numbers; or a dataset with --stage guard, a target with deliver.")]
 
 
 @app.command("list")
@@ -56,13 +59,16 @@ def show(
 
 @app.command()
 def retry(
-    dataset: Annotated[str, typer.Argument(help="A dataset, such as erp.invoices.")],
-    stage: Annotated[str, typer.Option("--stage", help="guard or normalise.")] = "normalise",
+    dataset: Annotated[str, typer.Argument(help="A dataset, such as erp.invoices; a target with --stage deliver.")],
+    stage: Annotated[str, typer.Option("--stage", help="guard, normalise or deliver.")] = "normalise",
     project: Folder = HERE,
     env: Environment = None,
     json: Json = False,
 ) -> None:
-    """Try again: `guard` lets a parked close pass, compared anew; `normalise` reads the rows again from landing."""
+    """Try again: `guard` lets a parked close pass, compared anew; `normalise` reads the rows again from landing.
+
+    `deliver` sends what a target's receiver refused, of each key the newest, and the messages that wait for you.
+    """
     from postroad.app import App
     from postroad.cli import show
     from postroad.cli.report import Reporter
@@ -76,7 +82,7 @@ def retry(
 
 @app.command()
 def discard(what: Ids, stage: Stage = None, project: Folder = HERE, env: Environment = None) -> None:
-    """Drop rejections by number, or a dataset's parked close with `--stage guard`."""
+    """Drop rejections by number, a dataset's parked close (`--stage guard`), a target's held messages (`deliver`)."""
     from postroad.app import App
     from postroad.errors import ConfigError
 
@@ -85,6 +91,10 @@ def discard(what: Ids, stage: Stage = None, project: Folder = HERE, env: Environ
             for dataset in what:
                 opened.rejections.discard_parked(dataset)
                 print(f"{dataset}: the parked close is dropped; its dataset stays as it is")
+            return
+        if stage == "deliver" and not all(each.isdigit() for each in what):
+            for subscription in what:
+                print(f"{subscription}: {opened.deliveries.discard(subscription)} held messages dropped")
             return
         wrong = [each for each in what if not each.isdigit()]
         if wrong:

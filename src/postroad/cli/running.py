@@ -22,6 +22,7 @@ Since = Annotated[str | None, typer.Option("--since", help="Read anew the rows f
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop each feed after so many payloads.")]
 Parallel = Annotated[int, typer.Option("--parallel", min=1, help="How many entities to work on at a time.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; asks no remote system.")]
+NoDeliver = Annotated[bool, typer.Option("--no-deliver", help="Leave what is new to a worker, or to the next run.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Stay while the remote system asks for a pause.")]
 
 
@@ -39,12 +40,13 @@ def run(
     parallel: Parallel = 3,
     dry_run: DryRun = False,
     wait: Wait = False,
+    no_deliver: NoDeliver = False,
     project: Folder = HERE,
     env: Environment = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Bring the selected datasets to the head of their sources; called again it goes on where it stopped.
+    """Bring the selected datasets to the head of their sources and deliver them; called again it goes on from there.
 
     SIGTERM and Ctrl-C finish the payload at hand. Exit codes: 0 all well, 1 failed, 2 configuration, 3 partly succeeded
     or waiting, 143 and 130 stopped by SIGTERM and Ctrl-C.
@@ -66,9 +68,11 @@ def run(
             plan = app.runs.plan(select, full_refresh=full_refresh, since=since)
             show.as_json(plan) if json else show.table("would do", ("dataset", "plan"), plan.items())
             return
-        report = app.runs.start(select, full_refresh=full_refresh, limit=limit, since=since, parallel=parallel)
+        report = app.runs.start(
+            select, full_refresh=full_refresh, limit=limit, since=since, parallel=parallel, deliver=not no_deliver
+        )
         while wait and _waited(report, stop, reporter):
-            report = app.runs.start(select, limit=limit, parallel=parallel)
+            report = app.runs.start(select, limit=limit, parallel=parallel, deliver=not no_deliver)
     _end(report, began, json=json, stopped=stop.exit_code)
 
 

@@ -48,6 +48,10 @@ def report(done: Report, seconds: float) -> None:
         for name, each in sorted(done.counts.items())
     ]
     table(f"{seconds:.1f} s, peak memory {peak_mib()} MiB", columns, rows or [("nothing new", 0, 0, 0, 0, 0, 0)])
+    if done.deliveries:
+        found = sorted(done.deliveries.items())
+        shown = [(name, each.messages, each.records, each.rejected, each.problem) for name, each in found]
+        table("deliveries", ("to", "messages", "records", "rejected", "problem"), shown)
     for outcome in done.outcomes:
         if outcome.status != "succeeded":
             told = outcome.until is None or "until" in (outcome.reason or "")
@@ -64,6 +68,7 @@ def report_json(done: Report, seconds: float, **more: Any) -> None:
             **more,
             "runs": [vars(outcome) for outcome in done.outcomes],
             "datasets": {name: each.as_dict() for name, each in sorted(done.counts.items())},
+            "deliveries": {name: each.as_dict() for name, each in sorted(done.deliveries.items())},
             "seconds": round(seconds, 3),
             "peak_memory_mib": peak_mib(),
         }

@@ -38,6 +38,10 @@ KEEP_HOURS = 7 * 24  # for readers of older versions
 HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
 
+# Whether somebody still needs a file below a folder, a former member too.
+Pinned = Callable[[str], bool]
+
+
 @dataclass(frozen=True)
 class Member:
     """A file of the table, its path relative to the table, with its statistics."""
@@ -81,8 +85,9 @@ class Look:
 class DeltaLog:
     """One table of the lake. `expected` is the fence's value: read when the lease was taken, or written since."""
 
-    def __init__(self, disk: Disk, folder: str) -> None:
+    def __init__(self, disk: Disk, folder: str, pinned: Pinned = lambda _: False) -> None:
         self._disk = disk
+        self._pinned = pinned
         self.folder = folder
         self._log = f"{folder}/_delta_log"
         self.expected: int | None = None
@@ -136,7 +141,15 @@ class DeltaLog:
 
     def members(self) -> list[Member]:
         """The files of the table, by name."""
+        return self._members(self._look())
+
+    def members_at(self, name: str) -> tuple[int | None, list[Member]]:
+        """An application transaction's value and the files, both of one version of the table."""
         look = self._look()
+        with self._disk.named_errors():
+            return None if look is None else look.action(name), self._members(look)
+
+    def _members(self, look: Look | None) -> list[Member]:
         if look is None:
             return []
         # Not pa.table(…), which would import pandas to see whether this is a data frame.
@@ -189,22 +202,28 @@ class DeltaLog:
     def tidy(self) -> None:
         """Now and then write a checkpoint, so that opening stays quick, and delete files that left the table long ago.
 
-        Losing either to a crash costs nothing. The vacuum is "lite": it deletes only files that the log names.
+        Losing either to a crash costs nothing. The vacuum is "lite": it deletes only files that the log names. It waits
+        while an open message names any of the table's files (sequence 11): delta-rs takes no list of what to spare.
         """
         every = TIDY_EVERY if self._disk.local else min(TIDY_EVERY, STORE_TIDY_EVERY)
         look = self._look()
         if look is None or look.handle.version() % every != every - 1:
             return
-        properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(FENCE, self.expected or 0)])
+        if not self._pinned(self.folder):
+            self._vacuum()
         with self._disk.named_errors():
-            self._open().vacuum(
-                KEEP_HOURS, dry_run=False, full=False, commit_properties=properties, post_commithook_properties=HOOKS
-            )
             self._open().create_checkpoint()
         if self._disk.local:
             self._disk.flush(*(name for name in self._disk.names(self._log) if "checkpoint" in name))
             self._flush_log()
         self._disk.watcher(Point.CHECKPOINT)
+
+    def _vacuum(self) -> None:
+        properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(FENCE, self.expected or 0)])
+        with self._disk.named_errors():
+            self._open().vacuum(
+                KEEP_HOURS, dry_run=False, full=False, commit_properties=properties, post_commithook_properties=HOOKS
+            )
 
     def _look(self) -> Look | None:
         """The table as it is now; None if it was never committed."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from postroad.lake import names
-from postroad.lake.delta import FENCE, DeltaLog, Member
+from postroad.lake.delta import FENCE, DeltaLog, Member, Pinned
 from postroad.lake.disk import Disk
 from postroad.lake.landing import Landing
 from postroad.lake.parquet import read_files
@@ -29,27 +29,28 @@ class Hand:
 
 
 class Lake:
-    """The files of a project, wherever they lie."""
+    """The files of a project, wherever they lie; `pinned` says which folders hold files that messages name."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, pinned: Pinned = lambda _: False) -> None:
         self.disk = disk
         self.landing = Landing(disk)
+        self._pinned = pinned
 
     def dataset(self, connection: str, entity: Entity) -> Dataset:
         """The dataset of one entity of a connection."""
-        return Dataset(self.disk, connection, entity)
+        return Dataset(self.disk, connection, entity, self._pinned)
 
 
 class Dataset:
     """The history and the current state of one entity."""
 
-    def __init__(self, disk: Disk, connection: str, entity: Entity) -> None:
+    def __init__(self, disk: Disk, connection: str, entity: Entity, pinned: Pinned = lambda _: False) -> None:
         self.disk = disk
         self.entity = entity
         self.connection = connection
         self.name = f"{connection}.{entity.name}"
-        self.changes = DeltaLog(disk, f"changes/{connection}/{entity.name}")
-        self.table = DeltaLog(disk, f"tables/{connection}/{entity.name}")
+        self.changes = DeltaLog(disk, f"changes/{connection}/{entity.name}", pinned)
+        self.table = DeltaLog(disk, f"tables/{connection}/{entity.name}", pinned)
         self.changes_schema = stored_schema(entity.schema, ops=True)
         self.table_schema = stored_schema(entity.schema, ops=False)
 

@@ -4,11 +4,22 @@ from postroad.project.checking import check_project, network_filesystem
 from postroad.project.creating import init_project
 from postroad.project.lakes import open_disk
 from postroad.project.loading import load_project
-from postroad.project.model import Allowance, Connection, MailServer, Notify, Project, Reload, StorageAccount, Sync
+from postroad.project.model import (
+    Allowance,
+    Connection,
+    Delivery,
+    MailServer,
+    Notify,
+    Project,
+    Reload,
+    StorageAccount,
+    Sync,
+)
 
 __all__ = [
     "Allowance",
     "Connection",
+    "Delivery",
     "MailServer",
     "Notify",
     "Project",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from postroad.errors import ConfigError
 from postroad.project.lakes import completed, require_own_books, spelt_out
-from postroad.project.model import Connection, Project, Reload, Sync
+from postroad.project.model import Connection, Delivery, Project, Reload, Sync
 from postroad.project.nodes import Node, Notes, Spot, merge
 from postroad.project.problems import near, note_errors, one_of, secret_paths
 from postroad.project.reading import MOST_BYTES, read_yaml
@@ -45,7 +45,9 @@ class _Loader:
         self.digest = hashlib.sha256()
         self.filler = Filler(folder, notes)
         self.entities: dict[str, tuple[str, ...] | None] = {}
+        self.destinations: set[str] = set()
         self.synced: dict[tuple[str, str], Spot] = {}
+        self.delivered: dict[str, Spot] = {}
 
     def project(self) -> Project | None:
         """The project, or something unfit for use if there are mistakes."""
@@ -57,7 +59,9 @@ class _Loader:
             self.warn_of_literals(shape.lake, root.at(["lake"]), "lake")
             if shape.notify is not None:
                 self.warn_of_literals(shape.notify, root.at(["notify"]), "notify")
-        syncs = tuple(self.syncs())
+        flows = list(self.flows())
+        syncs = tuple(sync for node, flow in flows for sync in self.syncs(node, flow))
+        deliveries = tuple(each for node, flow in flows for each in self.deliveries(node, flow))
         if self.notes.mistakes or shape is None:
             return None
         return Project(
@@ -69,6 +73,7 @@ class _Loader:
             database=shape.database,
             connections=connections,
             syncs=syncs,
+            deliveries=deliveries,
             protected=shape.protected,
             notify=shape.notify.notify if shape.notify else None,
             warnings=tuple(self.notes.warnings),
@@ -140,6 +145,7 @@ class _Loader:
                 settings = self.settings(connector, name, child)
                 if settings is not None:
                     self.entities[name] = connector.entities(settings)
+                    self.destinations |= {name} if connector.destination is not None else set()
                     found[name] = Connection(name, connector.name, settings)
         return found
 
@@ -174,26 +180,55 @@ class _Loader:
                 sentence = f"{prefix}.{'.'.join(map(str, path))} holds the secret itself"
                 self.notes.warning(target.spot, "literal-secret", sentence, "write secret://NAME and put it in .env")
 
-    def syncs(self) -> Iterator[Sync]:
-        """The syncs of all flows, in the order of files and lines."""
+    def flows(self) -> Iterator[tuple[Node, FlowShape | None]]:
+        """All flows in the order of their files, as they stand there and, if they are well, validated."""
         for path in self.files(FLOWS):
             raw = self.read(f"{FLOWS}/{path.name}")
-            if raw is None:
-                continue
-            node = self.filler.fill(raw)
-            flow = self.validated(FlowShape, node)
-            self.check_names(node.child("sync"))
-            for sync in flow.sync if flow else ():
-                reload = Reload(sync.reload.since, sync.reload.every) if sync.reload else None
-                yield Sync(
-                    sync.connection,
-                    tuple(sync.entities),
-                    sync.max_deletes,
-                    sync.max_changes,
-                    reload,
-                    sync.stale_after,
-                    sync.sweep_deletes,
-                )
+            if raw is not None:
+                node = self.filler.fill(raw)
+                yield node, self.validated(FlowShape, node)
+
+    def syncs(self, node: Node, flow: FlowShape | None) -> Iterator[Sync]:
+        """The syncs of a flow, in the order of its lines."""
+        self.check_names(node.child("sync"))
+        for sync in flow.sync if flow else ():
+            reload = Reload(sync.reload.since, sync.reload.every) if sync.reload else None
+            yield Sync(
+                sync.connection,
+                tuple(sync.entities),
+                sync.max_deletes,
+                sync.max_changes,
+                reload,
+                sync.stale_after,
+                sync.sweep_deletes,
+            )
+
+    def deliveries(self, node: Node, flow: FlowShape | None) -> Iterator[Delivery]:
+        """The deliveries of a flow; called when all syncs are known."""
+        lines = node.child("deliver")
+        for place, each in enumerate(flow.deliver if flow else ()):
+            delivery = Delivery(each.dataset, each.to, each.start)
+            if lines is not None:
+                self.check_delivery(delivery, lines.at([place]))
+            yield delivery
+
+    def check_delivery(self, delivery: Delivery, node: Node) -> None:
+        """Note a dataset that no sync names, a receiver that is none, and a target that takes another dataset."""
+        dataset, to = node.at(["dataset"]), node.at(["to"])
+        names = [f"{connection}.{entity}" for connection, entity in self.synced]
+        if delivery.dataset not in names:
+            sentence = f"no sync names the dataset '{dataset.shown()}'; there are: {one_of(names)}"
+            self.notes.mistake(dataset.spot, "unknown-dataset", sentence, near(delivery.dataset, names))
+        if delivery.destination not in self.destinations:
+            sentence = (
+                f"no connection '{delivery.destination}' takes deliveries; there are: {one_of(self.destinations)}"
+            )
+            hint = near(delivery.destination, self.destinations)
+            self.notes.mistake(to.spot, "unknown-destination", sentence, hint)
+        first = self.delivered.setdefault(delivery.to, to.spot)
+        if first != to.spot:
+            sentence = f"{delivery.to} is delivered to already, in {first.file} on line {first.line}"
+            self.notes.mistake(to.spot, "repeated-target", sentence)
 
     def check_names(self, node: Node | None) -> None:
         """Note connections and entities that do not exist, and entities that are synced twice."""

@@ -1,9 +1,10 @@
-"""What a project is, read from a folder or built in Python: connections, and what is synced from them."""
+"""What a project is, read from a folder or built in Python: connections, what is synced from them, and delivered."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ POSTGRESQL = "postgresql://"
 AZURE = "az://"
 MANAGED_IDENTITY = "managed_identity"
 AZURE_CLI = "azure_cli"
+CURRENT = "current"
+BEGINNING = "beginning"
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,47 @@ class Notify:
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """Every change of one dataset goes to a target of a destination: both are `<connection>.<name>`.
+
+    `start` says what a receiver that is new gets first: the current rows, the history from its beginning, or the
+    changes of a day (UTC) and later ones. A target takes one dataset, so its name is that of the subscription.
+    """
+
+    dataset: str
+    to: str
+    start: str = CURRENT
+
+    @property
+    def connection(self) -> str:
+        """The connection that the dataset comes from."""
+        return self.dataset.partition(".")[0]
+
+    @property
+    def entity(self) -> str:
+        """The entity that the dataset holds."""
+        return self.dataset.partition(".")[2]
+
+    @property
+    def destination(self) -> str:
+        """The connection that the dataset goes to."""
+        return self.to.partition(".")[0]
+
+    @property
+    def target(self) -> str:
+        """What it is called there."""
+        return self.to.partition(".")[2]
+
+    @property
+    def offset(self) -> int | None:
+        """The `_version` after which its subscription begins; None where that begins with the current rows."""
+        if self.start in (CURRENT, BEGINNING):
+            return None if self.start == CURRENT else 0
+        midnight = datetime.combine(date.fromisoformat(self.start), time.min, UTC)
+        return int(midnight.timestamp() * 1e6) - 1
+
+
+@dataclass(frozen=True)
 class StorageAccount:
     """The account of Azure Storage that holds a lake on `az://`.
 
@@ -134,6 +178,7 @@ class Project:
     database: str = field(default=DATABASE, repr=False)
     connections: Mapping[str, Connection] = field(default_factory=dict)
     syncs: tuple[Sync, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
     protected: bool = False
     warnings: tuple[Mistake, ...] = ()
     secrets: tuple[SecretReference, ...] = ()
@@ -147,6 +192,9 @@ class Project:
         for sync in self.syncs:
             if sync.connection not in self.connections:
                 raise ConfigError(f"a sync from '{sync.connection}', which is no connection of project '{self.name}'")
+        for each in self.deliveries:
+            if each.destination not in self.connections:
+                raise ConfigError(f"a delivery to '{each.to}', which is on no connection of project '{self.name}'")
 
     @property
     def lake_folder(self) -> Path | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -15,6 +17,8 @@ from postroad.errors import ConfigError
 from postroad.project.days import WORDS, since_day
 from postroad.project.model import (
     AZURE,
+    BEGINNING,
+    CURRENT,
     DATABASE,
     LAKE,
     MANAGED_IDENTITY,
@@ -63,6 +67,15 @@ def _since(value: str) -> str:
     return value
 
 
+def _start(value: object) -> object:
+    if value in (CURRENT, BEGINNING):
+        return value
+    with suppress(ValueError):
+        if isinstance(value, str) and date.fromisoformat(value).isoformat() == value:
+            return value
+    raise PydanticCustomError("start", f"must be {CURRENT}, {BEGINNING}, or a day such as 2026-10-01")
+
+
 Rows = Annotated[
     Allowance,
     BeforeValidator(_allowance),
@@ -77,6 +90,13 @@ Often = Annotated[
     float,
     BeforeValidator(_often),
     WithJsonSchema({"type": "string", "pattern": r"^(hourly|daily|weekly|\d{1,6}\s*[mhd])$"}),
+]
+
+
+Start = Annotated[
+    str,
+    BeforeValidator(_start),
+    WithJsonSchema({"type": "string", "pattern": rf"^({CURRENT}|{BEGINNING}|\d{{4}}-\d\d-\d\d)$"}),
 ]
 
 
@@ -300,7 +320,25 @@ class SyncShape(Shape):
     )
 
 
+# Of `<connection>.<name>`; a name in a dataset is an entity's, which may be any.
+PAIR = r"^[A-Za-z][A-Za-z0-9_]*\..+$"
+TARGET = r"^[A-Za-z][A-Za-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*$"
+
+
+class DeliverShape(Shape):
+    """A dataset whose every change goes to a receiver."""
+
+    dataset: str = Field(pattern=PAIR, description="The dataset, such as erp.invoices; some sync must name it.")
+    to: str = Field(pattern=TARGET, description="Where it goes: a connection and a name there, such as appdb.invoices.")
+    start: Start = Field(
+        CURRENT,
+        description="What a new receiver gets first: current rows, all history from its beginning, or a day such as "
+        "2026-10-01 and what changed since.",
+    )
+
+
 class FlowShape(Shape):
     """One file of flows/."""
 
     sync: list[SyncShape] = Field(default_factory=list, description="What is read into the lake.")
+    deliver: list[DeliverShape] = Field(default_factory=list, description="What is sent on from the lake.")

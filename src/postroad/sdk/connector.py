@@ -1,21 +1,22 @@
 """The one page of protocol between the engine and a connector (design section 5).
 
-`fetch` is the only call with an effect on the remote system; `parse` is pure, so that what landed can be read again
-without the network.
+`fetch` and `send` are the only calls with an effect on the remote system; `parse` and `render` are pure, so that what
+landed can be read again without the network, and what would be sent can be looked at.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 from pydantic import BaseModel
 
-from postroad.records import Check, Entity, Feed, Json, Payload, Rows, Want
+from postroad.records import Check, Entity, Feed, Json, Outcome, Package, Payload, Rows, Want
 from postroad.sdk.demo import Demo
 
 
@@ -104,13 +105,51 @@ class Adopter(Protocol):
         ...
 
 
+class Destination(Protocol):
+    """The writing half of a connector, opened for one connection by `Connector.destination`.
+
+    Records come with the business columns of their dataset, `_op`, `_changed_at` and `_version`. Messages come in any
+    order and more than once, from several workers at a time: sending twice is sending once, an older version of a key
+    never replaces a newer one, and a delete counts as a version that has to be remembered.
+    """
+
+    def check(self) -> Iterator[Check]:
+        """Named steps from reaching the receiver to the rights that are needed; stops at the first that fails."""
+        ...
+
+    def discover(self) -> Iterator[Entity]:
+        """The targets that the receiver has already and that deliveries may go on with."""
+        ...
+
+    def render(self, target: Entity, records: pa.RecordBatch) -> Iterator[Package]:
+        """The records as the receiver takes them. Pure: no network, no clock, no state."""
+        ...
+
+    def send(self, target: Entity, package: Package) -> Sequence[Outcome]:
+        """Send one package; what the receiver says of each of its records, once that is durable there.
+
+        Raises TransientError (nothing was applied, or the same again does no harm) or ThrottledError: it is sent again
+        later; BatchRefusedError: its halves are sent; OutcomeUnknownError, AuthError, or ConfigError where somebody
+        has to edit something: a person decides.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back connections."""
+        ...
+
+
 @dataclass(frozen=True)
 class Tools:
-    """What the engine gives to a source: the shared budget, the clock (seconds since 1970) and how to sleep."""
+    """What the engine gives to a connector: the shared budget, the clock (seconds since 1970) and how to sleep.
+
+    Paths in settings are relative to the project's `folder`.
+    """
 
     budget: Budget
     clock: Callable[[], float]
     sleep: Callable[[float], None] = time.sleep
+    folder: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -118,16 +157,17 @@ class Connector:
     """What a connector's package registers as `connector`.
 
     `settings` is the pydantic model of a connection in postroad.yaml; its secrets are `postroad.sdk.secrets.Secret`s.
-    `entities` gives the entity names that a flow may name, from the settings of a connection. `adopter` opens what
-    takes over another program's files, where people have such. `simulator` is the entry point of `postroad simulate`:
-    a function that takes a typer-free list of arguments. `example` maps file names of an example project to their text.
-    `demo` is its part in `postroad demo`.
+    `entities` gives the entity names that a flow may name, from the settings of a connection. `source` and
+    `destination` are its halves; it has at least one. `adopter` opens what takes over another program's files, where
+    people have such. `simulator` is the entry point of `postroad simulate`: a function that takes a typer-free list of
+    arguments. `example` maps file names of an example project to their text. `demo` is its part in `postroad demo`.
     """
 
     name: str
     settings: type[BaseModel]
     entities: Callable[[Any], tuple[str, ...]]
     source: Callable[[Any, Tools], Source] | None = None
+    destination: Callable[[Any, Tools], Destination] | None = None
     adopter: Callable[[Any, Tools], Adopter] | None = None
     simulator: Callable[[list[str]], None] | None = None
     example: Mapping[str, str] = field(default_factory=dict)

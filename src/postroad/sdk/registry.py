@@ -1,6 +1,7 @@
 """Finds connectors and simulators by folder name and by the entry-point group `postroad.connectors`; names none.
 
-A folder here is a connector if it has a module `source`, and can be simulated if it has a package `simulator`.
+A folder here is a connector if it has a module `source` or `destination`, and can be simulated if it has a package
+`simulator`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ Simulate = Callable[[list[str]], None]
 
 def connector_names() -> list[str]:
     """The names of all installed connectors, sorted; imports none of them."""
-    return sorted({*_folders_with("source"), *(entry.name for entry in _registered())})
+    folders = {name for half in ("source", "destination") for name in _folders_with(half)}
+    return sorted({*folders, *(entry.name for entry in _registered())})
 
 
 def load_connector(name: str) -> Connector:

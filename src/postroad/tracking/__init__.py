@@ -1,4 +1,4 @@
-"""The project's books: runs, feeds, walks, payloads, files, rejections, leases; all moves of their statuses."""
+"""The project's books: runs, feeds, walks, payloads, files, rejections, messages, leases; all moves of status."""
 
 from postroad.tracking.tracking import Tracking
 

@@ -1,4 +1,4 @@
-"""Single moves on the books of feeds, entities and walks, made within somebody else's transaction."""
+"""Single moves on the books of feeds, entities, walks and messages, made within somebody else's transaction."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, Result, bindparam, func, insert, select, update
 
 from postroad.errors import LostClaimError, StateError
+from postroad.status import LEGAL, Status
 from postroad.store.rows import Row, first, many
-from postroad.store.schema import entities, feeds, payloads, walks
+from postroad.store.schema import entities, feeds, messages, moves, payloads, walks
 
 # Statements of every payload are made once: making one costs SQLAlchemy more than executing it.
 _NEWEST = select(func.max(payloads.c.landing))
@@ -98,3 +99,26 @@ def require_open(db: Connection, walk: int) -> None:
         raise StateError(f"there is no walk {walk}")
     if status != "open":
         raise LostClaimError(f"walk {walk} was ended while its pages were fetched: {status}")
+
+
+def move_message(
+    db: Connection, message: int, before: Status, after: Status, reason: str, actor: str, now: int, **values: Any
+) -> None:
+    """Compare-and-set a message's status and note it; LostClaimError if it is not what we thought any more."""
+    if after not in LEGAL.get(before, ()):
+        raise StateError(f"a message never goes from {before} to {after}")
+    same = (messages.c.id == message) & (messages.c.status == before)
+    attempts = db.execute(
+        update(messages).where(same).values(status=after, reason=reason, **values).returning(messages.c.attempts)
+    ).scalar()
+    if attempts is None:
+        raise LostClaimError(f"message {message} is not {before} any more")
+    note_move(db, message, before, after, reason, actor, now, attempts)
+
+
+def note_move(
+    db: Connection, message: int, before: Status | None, after: Status, reason: str, actor: str, now: int, attempt: int
+) -> None:
+    """Append to the history of a message."""
+    move = {"message": message, "before": before, "after": after, "reason": reason, "actor": actor}
+    db.execute(insert(moves).values(attempt=attempt, moved_at=now, **move))

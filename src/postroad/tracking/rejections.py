@@ -3,12 +3,14 @@
 Written only here: the table `rejections`. The rejections of a payload are replaced in one transaction before the
 commit of its accepted rows, and those of the same keys that landed earlier close in it too: a crash between the two
 leaves the payload to be normalised again by the next stage call, which writes the same rows again (unique by payload,
-row and stage). The raw text lies in a file in the lake that each row names.
+row and stage). The raw text lies in a file in the lake that each row names. Of stage `deliver` are records that a
+receiver refused: `payload` is their message, `row` their place in it. They are written in the transaction that settles
+the message: a crash leaves both or neither, and the message is sent again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +28,7 @@ BATCH = 1000
 
 NORMALISE = "normalise"
 GUARD = "guard"
+DELIVER = "deliver"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,17 @@ class Origin:
     payload: int
     walk: int | None
     run: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A record version that a receiver refused: its place in its message, its key, and why."""
+
+    row: int
+    key: str
+    version: int
+    cause: str
+    sentence: str
 
 
 class Rejections:
@@ -99,16 +113,55 @@ class Rejections:
             older &= rejections.c.walk.in_(select(walks.c.id).where(same))
         _close(db, older, "superseded", self._database.now(db))
 
-    def close_ids(self, db: Connection, ids: Sequence[int]) -> None:
-        """Within a closing transaction: these rejections are superseded."""
-        _close(db, rejections.c.id.in_(ids), "superseded", self._database.now(db))
+    def close_ids(self, db: Connection, ids: Sequence[int], reason: str = "superseded") -> None:
+        """Within a closing transaction: these rejections are superseded, or what the reason says."""
+        for start in range(0, len(ids), BATCH):
+            _close(db, rejections.c.id.in_(ids[start : start + BATCH]), reason, self._database.now(db))
+
+    def refuse(
+        self, db: Connection, dataset: tuple[str, str], subscription: str, message: int, refused: Sequence[Refused]
+    ) -> None:
+        """Within the transaction that settles a message: the receiver refuses these of its records."""
+        now = self._database.now(db)
+        origin = {"connection": dataset[0], "entity": dataset[1], "stage": DELIVER, "payload": message}
+        told = {"subscription": subscription, "run": subscription, "status": "rejected", "rejected_at": now}
+        rows = [{**vars(each), **origin, **told} for each in refused]
+        for start in range(0, len(rows), BATCH):
+            db.execute(insert(rejections), rows[start : start + BATCH])
+
+    def accept(self, db: Connection, subscription: str, newer: Mapping[str, int]) -> None:
+        """Within the same: what was refused of these keys in versions up to these is superseded."""
+        if newer:
+            found = db.execute(select(rejections).where(_of_subscription(subscription))).mappings()
+            ids = [row["id"] for row in found if row["version"] <= newer.get(row["key"], -1)]
+            self.close_ids(db, ids)
+
+    def refused(self, subscription: str) -> list[Row]:
+        """The open rejections of a subscription, oldest version first."""
+        with self._database.read() as db:
+            wanted = select(rejections).where(_of_subscription(subscription))
+            return many(db.execute(wanted.order_by(rejections.c.version, rejections.c.id)))
+
+    def refused_messages(self) -> Any:
+        """The messages of which records are still rejected, for a condition."""
+        wanted = (rejections.c.stage == DELIVER) & (rejections.c.status == "rejected")
+        return select(rejections.c.payload).where(wanted)
+
+    def refused_counts(self) -> dict[tuple[str, str], int]:
+        """How many rejections are open, by subscription and cause."""
+        group = (rejections.c.subscription, rejections.c.cause)
+        wanted = (rejections.c.stage == DELIVER) & (rejections.c.status == "rejected")
+        with self._database.read() as db:
+            found = db.execute(select(*group, func.count()).where(wanted).group_by(*group))
+            return {(row[0], row[1]): row[2] for row in found}
 
     def counts(self) -> dict[tuple[str, str, str], int]:
-        """How many rejections are open, by connection, entity and cause."""
+        """How many rejections of the lake are open, by connection, entity and cause."""
         group = (rejections.c.connection, rejections.c.entity, rejections.c.cause)
+        wanted = (rejections.c.status == "rejected") & (rejections.c.stage != DELIVER)
         with self._database.read() as db:
-            wanted = select(*group, func.count()).where(rejections.c.status == "rejected").group_by(*group)
-            return {(row[0], row[1], row[2]): row[3] for row in db.execute(wanted)}
+            found = db.execute(select(*group, func.count()).where(wanted).group_by(*group))
+            return {(row[0], row[1], row[2]): row[3] for row in found}
 
     def files(self) -> list[str]:
         """The path of every file that holds the raw text of a rejection."""
@@ -174,12 +227,17 @@ def _row(origin: Origin, refusal: Refusal, file: str | None, now: int) -> dict[s
 
 
 def _of_payload(origin: Origin) -> Any:
-    return (rejections.c.payload == origin.payload) & (rejections.c.entity == origin.entity)
+    mine = (rejections.c.payload == origin.payload) & (rejections.c.entity == origin.entity)
+    return mine & (rejections.c.stage != DELIVER)
 
 
 def _open(connection: str, entity: str) -> Any:
     mine = (rejections.c.connection == connection) & (rejections.c.entity == entity)
-    return mine & (rejections.c.status == "rejected")
+    return mine & (rejections.c.status == "rejected") & (rejections.c.stage != DELIVER)
+
+
+def _of_subscription(name: str) -> Any:
+    return (rejections.c.subscription == name) & (rejections.c.status == "rejected")
 
 
 def _close(db: Connection, wanted: Any, reason: str, now: int) -> int:

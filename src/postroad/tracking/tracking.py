@@ -12,8 +12,11 @@ from postroad.tracking.budget import TrackedBudget
 from postroad.tracking.feeds import Feeds
 from postroad.tracking.files import Files
 from postroad.tracking.leases import Leases
+from postroad.tracking.messages import Messages
+from postroad.tracking.queue import EmbeddedQueue, Queue
 from postroad.tracking.rejections import Rejections
 from postroad.tracking.runs import Runs
+from postroad.tracking.subscriptions import Subscriptions
 from postroad.tracking.walks import Walks
 
 
@@ -38,6 +41,9 @@ class Tracking:
         self.walks = Walks(self.database, self.runs)
         self.files = Files(self.database)
         self.rejections = Rejections(self.database)
+        self.subscriptions = Subscriptions(self.database)
+        self.messages = Messages(self.database, self.rejections)
+        self.queue: Queue = EmbeddedQueue(self.database)
         self.budget = TrackedBudget(self.database)
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from postroad.errors import ConfigError
 from postroad.sdk import registry
-from postroad.sdk.connector import Connector
+from postroad.sdk.connector import Connector, Destination, Tools
 from postroad.sdk.secrets import Secret
 
 Write = Callable[[Mapping[str, str]], Path]
@@ -56,8 +56,15 @@ SECOND = {
     ".env.example": "DESK_TOKEN=\n",
 }
 
+
+def _never_opened(_settings: object, _tools: Tools) -> Destination:
+    raise AssertionError("reading a project opens no connection")
+
+
 FAKE = Connector("fake", FakeSettings, lambda _: ("timesheets", "employees"), example=EXAMPLE)
-TWO = Connector("second", FakeSettings, lambda _: ("timesheets", "employees"), example=SECOND)
+TWO = Connector(
+    "second", FakeSettings, lambda _: ("timesheets", "employees"), example=SECOND, destination=_never_opened
+)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from postroad.errors import ConfigError
-from postroad.project import Allowance, Connection, MailServer, Notify, Project, Sync, load_project
+from postroad.project import Allowance, Connection, Delivery, MailServer, Notify, Project, Sync, load_project
 from postroad.sdk.secrets import Secret
 from tests.unit.project.conftest import FakeSettings
 
@@ -225,3 +225,53 @@ def test_a_password_in_the_file_is_warned_of(write: Write) -> None:
     project = load_project(write({"postroad.yaml": NOTIFY + smtp}))
     assert [(each.code, each.line) for each in project.warnings] == [("literal-secret", 4)]
     assert "planted" not in repr(project)
+
+
+SINK = "  sink: {connector: second, url: http://localhost}\n"
+
+
+def test_deliveries_are_read_in_the_order_of_their_lines(write: Write) -> None:
+    flow = FLOW + "deliver:\n  - {dataset: erp.employees, to: sink.people, start: 2026-10-01}\n"
+    later = "deliver:\n  - {dataset: erp.timesheets, to: sink.hours}\n"
+    project = load_project(write({"postroad.yaml": ROOT + SINK, "flows/a.yaml": later, "flows/b.yaml": flow}))
+    hours, people = project.deliveries
+    assert (hours, hours.offset) == (Delivery("erp.timesheets", "sink.hours"), None)
+    assert (people.connection, people.entity, people.destination, people.target) == (
+        "erp",
+        "employees",
+        "sink",
+        "people",
+    )
+    assert people.offset == 1_790_812_800_000_000 - 1
+    assert replace(people, start="beginning").offset == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "sentence"),
+    [
+        ("{dataset: erp.employes, to: sink.a}", "unknown-dataset", "did you mean 'erp.employees'"),
+        ("{dataset: erp.employees, to: snik.a}", "unknown-destination", "did you mean 'sink'"),
+        ("{dataset: erp.employees, to: files.a}", "unknown-destination", "there are: sink"),
+        (
+            "{dataset: erp.employees, to: sink.a}\n  - {dataset: erp.timesheets, to: sink.a}",
+            "repeated-target",
+            "line 5",
+        ),
+        ("{dataset: erp.employees, to: sink}", "bad-value", "deliver.0.to"),
+        ("{dataset: erp.employees, to: sink.a, start: now}", "bad-value", "current, beginning, or a day"),
+        ("{dataset: erp.employees, to: sink.a, start: 2026-13-01}", "bad-value", "current, beginning, or a day"),
+        ("{dataset: erp.employees}", "missing-key", "deliver.0.to is missing"),
+    ],
+)
+def test_mistakes_of_deliveries(write: Write, lines: str, code: str, sentence: str) -> None:
+    folder = write({"postroad.yaml": ROOT + SINK, "flows/a.yaml": f"{FLOW}deliver:\n  - {lines}\n"})
+    with pytest.raises(ConfigError) as raised:
+        load_project(folder)
+    (mistake,) = raised.value.mistakes
+    assert mistake.code == code
+    assert sentence in str(mistake)
+
+
+def test_a_delivery_built_in_python_needs_its_connection(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="on no connection"):
+        Project("acme", tmp_path, deliveries=(Delivery("erp.timesheets", "sink.hours"),))

@@ -1,0 +1,161 @@
+"""Deliveries: dispatch and drain them, look at them, pause and resume them."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from postroad.catalog.deliveries import SubscriptionStatus, forgotten, subscription_status
+from postroad.engine.dispatch import again, dispatch
+from postroad.engine.drain import Delivered, Drain
+from postroad.engine.route import Route, from_json
+from postroad.errors import BusyError, ConfigError, DatabaseError, LakeError, LostClaimError, StateError, StoppedError
+from postroad.lake.slices import SliceReader, picked
+from postroad.project import Delivery
+from postroad.status import HELD, OPEN
+from postroad.tracking.leases import PATIENCE
+
+if TYPE_CHECKING:
+    from postroad.app.app import App
+
+IDLE = 2.0  # seconds between two looks of a worker that found nothing
+
+
+class Deliveries:
+    """The deliveries of a project."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def deliver(self, select: str | None = None, *, most: int | None = None) -> dict[str, Delivered]:
+        """Dispatch what is new in the selected datasets and drain their subscriptions until nothing is due.
+
+        What each got, by the subscription's name. `most` ends it after so many messages.
+        """
+        with self._routes(select) as routes:
+            drain = self._drain(routes)
+            self._dispatch(drain, routes)
+            while (most is None or most > 0) and drain.one():
+                self._app.stop.check()
+                most = None if most is None else most - 1
+        return drain.done
+
+    def dispatch(self, select: str | None = None) -> int:
+        """Write what is new in the selected datasets as messages, and send none; how many messages that made."""
+        with self._routes(select) as routes:
+            return sum(map(dispatch, routes.values()))
+
+    def work(self) -> None:
+        """Dispatch and drain all subscriptions until somebody wants us to end; the message at hand is settled first.
+
+        Any number of processes may do this side by side.
+        """
+        if not self._app.project.deliveries:
+            raise ConfigError("no flow delivers anything: there is nothing for a worker to do")
+        with self._routes(None) as routes, suppress(StoppedError):
+            drain = self._drain(routes)
+            while True:
+                self._round(drain, routes)
+                self._app.stop.sleep(IDLE)
+
+    def status(self, select: str | None = None) -> list[SubscriptionStatus]:
+        """How the subscriptions of the selected datasets stand; asks no receiver."""
+        found = []
+        for delivery in (each for each in self._app.project.deliveries if _selected(each, select)):
+            with self._app.bench(delivery.connection) as bench:
+                dataset = bench.dataset(delivery.entity)
+                found.append(subscription_status(self._app.tracking, dataset, delivery))
+        if select is None:
+            found += forgotten(self._app.tracking, [each.to for each in self._app.project.deliveries])
+        return found
+
+    def pause(self, name: str) -> None:
+        """Send nothing more to a target until it is resumed."""
+        self._named(name)
+        self._app.tracking.subscriptions.pause(name, f"paused by {getpass.getuser()}")
+
+    def resume(self, name: str) -> None:
+        """Go on with a target."""
+        self._named(name)
+        self._app.tracking.subscriptions.resume(name)
+
+    def retry(self, name: str) -> dict[str, Delivered]:
+        """Send a subscription's rejected records again, of each key the newest, and the messages that are held."""
+        delivery = self._named(name)
+        tracking = self._app.tracking
+        tracking.messages.retry(name, *again(tracking, name), getpass.getuser())
+        return self.deliver(delivery.dataset)
+
+    def discard(self, name: str) -> int:
+        """Drop the messages of a subscription that wait for a person; how many there were.
+
+        Of one that no flow names any more all that are open.
+        """
+        known = [each.to for each in self._app.project.deliveries]
+        return self._app.tracking.messages.discard(name, getpass.getuser(), HELD if name in known else OPEN)
+
+    def record(self, rejection: Mapping[str, Any]) -> str | None:
+        """The record that a receiver refused, as JSON; None if its dataset is no longer in any flow."""
+        message = self._app.tracking.messages.get(rejection["payload"])
+        connection, entity = rejection["connection"], rejection["entity"]
+        if entity not in self._app.entities(connection):
+            return None
+        with self._app.bench(connection) as bench:
+            slices = picked(from_json(message["slices"]), [rejection["row"]])
+            with closing(SliceReader(self._app.lake.disk)) as reader:
+                rows = reader.read(bench.dataset(entity), slices)
+        return json.dumps(rows.to_pylist()[0], ensure_ascii=False, default=str)
+
+    def _named(self, name: str) -> Delivery:
+        known = {each.to: each for each in self._app.project.deliveries}
+        if name not in known:
+            raise ConfigError(f"no flow delivers to '{name}'; there are: {', '.join(known) or 'no deliveries'}")
+        return known[name]
+
+    def _drain(self, routes: Mapping[str, Route]) -> Drain:
+        return Drain(self._app.tracking, self._app.heart, self._app.reporter, routes)
+
+    def _round(self, drain: Drain, routes: Mapping[str, Route]) -> None:
+        """Everything that is due now. What does not answer on our side may by the next round."""
+        try:
+            self._dispatch(drain, routes, patience=0.0)
+            while not self._app.stop.asked and drain.one():
+                pass
+        except (DatabaseError, LakeError) as error:
+            self._app.reporter.say(str(error))
+
+    def _dispatch(self, drain: Drain, routes: Mapping[str, Route], patience: float = PATIENCE) -> None:
+        """One dataset that cannot be dispatched stops no other."""
+        for name, route in routes.items():
+            try:
+                dispatch(route, patience)
+            except (BusyError, LostClaimError):
+                continue  # another process does it, or the next round
+            except (ConfigError, StateError) as error:
+                drain.done[name].problem = str(error)
+                self._app.reporter.say(f"{name}: {error}")
+
+    @contextmanager
+    def _routes(self, select: str | None) -> Iterator[dict[str, Route]]:
+        """The deliveries of the selected datasets, opened; each connection once."""
+        chosen = [each for each in self._app.project.deliveries if _selected(each, select)]
+        with ExitStack() as opened:
+            benches = {
+                name: opened.enter_context(self._app.bench(name)) for name in {each.connection for each in chosen}
+            }
+            destinations = {
+                name: opened.enter_context(self._app.destination(name))
+                for name in {each.destination for each in chosen}
+            }
+            readers = [opened.enter_context(closing(SliceReader(self._app.lake.disk))) for _ in chosen]
+            yield {
+                each.to: Route(each, benches[each.connection], destinations[each.destination], reader)
+                for each, reader in zip(chosen, readers, strict=True)
+            }
+
+
+def _selected(delivery: Delivery, select: str | None) -> bool:
+    return select is None or select in (delivery.dataset, delivery.connection)

@@ -1,0 +1,92 @@
+"""Dispatch: what a dataset has that a subscription was not told yet becomes messages.
+
+Messages and the offset are one transaction, so a kill anywhere leaves both or neither, and the next call does what is
+missing. It is made under the dataset's lease: no file that a message names can be vacuumed before the message is there
+to pin it. A message is a claim check of at most 5,000 records; the rows are not copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from postroad.engine.route import Route, from_json, to_json
+from postroad.errors import ConfigError, StateError
+from postroad.lake import Dataset
+from postroad.lake.delta import FENCE
+from postroad.lake.slices import Slice, Versioned, packed, picked, undispatched
+from postroad.telemetry import Stage
+from postroad.tracking import Tracking
+from postroad.tracking.leases import PATIENCE
+from postroad.tracking.messages import Draft
+
+MOST = 5_000  # records of a message
+
+
+def dispatch(route: Route, patience: float = PATIENCE) -> int:
+    """Bring a subscription to the head of its dataset; how many messages that made.
+
+    BusyError if somebody writes to the dataset for longer than `patience` seconds.
+    """
+    dataset = route.dataset(0)
+    if not _news(route, dataset, _known(route)):
+        return 0
+    route.bench.reporter.stage(Stage.DISPATCH, route.name)
+    leases = route.bench.tracking.leases
+    with leases.hold(dataset.name, patience) as lease, route.bench.heart.keeps(leases.renew, lease):
+        dataset.open_for_writing()
+        known = _known(route)
+        found = undispatched(dataset, route.delivery.offset if known is None else known["offset"])
+        if found is None:
+            return 0
+        offset, slices = found
+        drafts = [_draft(group) for group in packed(slices, MOST)]
+        messages = route.bench.tracking.messages
+        messages.dispatch(route.wanted, known, drafts, offset, lambda db: leases.fence(db, lease))
+    return len(drafts)
+
+
+def again(tracking: Tracking, subscription: str) -> tuple[list[Draft], list[int]]:
+    """Messages of the rejected records of a subscription, of each key the newest, and the rejections that these close.
+
+    A version that was followed by a better one is skipped by the receiver; so an old one never comes back.
+    """
+    refused = tracking.rejections.refused(subscription)
+    newest = {row["key"]: row for row in refused}
+    of: dict[int, list[Mapping[str, Any]]] = {}
+    for row in newest.values():
+        of.setdefault(row["payload"], []).append(row)
+    drafts = []
+    for message, rows in of.items():
+        slices = picked(from_json(tracking.messages.get(message)["slices"]), sorted(row["row"] for row in rows))
+        versions = [row["version"] for row in rows]
+        drafts.append(Draft(to_json(slices), len(rows), min(versions), max(versions)))
+    return drafts, [row["id"] for row in refused]
+
+
+def _known(route: Route) -> Mapping[str, Any] | None:
+    known = route.bench.tracking.subscriptions.get(route.name)
+    if known is not None and known["dataset"] != route.delivery.dataset:
+        raise ConfigError(
+            f"{route.name} has received {known['dataset']} so far, not {route.delivery.dataset}: name another target"
+        )
+    return known
+
+
+def _news(route: Route, dataset: Dataset, known: Mapping[str, Any] | None) -> bool:
+    """Whether the dataset has commits that its subscription was not told of; spares an idle worker the lease."""
+    head = dataset.changes.action(FENCE)
+    if known is None:
+        return head is not None
+    offset: int = known["offset"]
+    if (head or 0) < offset and offset != route.delivery.offset:  # one that begins on a day to come waits for it
+        raise StateError(
+            f"{dataset.name} ends at version {head} and {route.name} was told {offset}: the lake was put back or "
+            "removed; deliver it to a new target"
+        )
+    return (head or 0) > offset
+
+
+def _draft(group: Versioned) -> Draft:
+    slices: Sequence[Slice] = [each for _, each in group]
+    return Draft(to_json(slices), sum(each.rows for each in slices), group[0][0], group[-1][0])

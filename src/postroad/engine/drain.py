@@ -1,0 +1,240 @@
+"""Drain: take a message, read its rows, render and send them, and write down what the receiver said.
+
+Effect first, then the outcome: a kill between the two sends the message again, and the receiver's versions make that
+harmless. The message's lease is the fence: a worker that lost it can send once more, and write nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from postroad.engine.bench import Reporter
+from postroad.engine.heart import Heart
+from postroad.engine.route import Route, from_json, to_json
+from postroad.errors import (
+    AuthError,
+    BatchRefusedError,
+    ConfigError,
+    LakeError,
+    LostClaimError,
+    OutcomeUnknownError,
+    PostroadError,
+    RemoteError,
+    StateError,
+    ThrottledError,
+)
+from postroad.lake.slices import picked
+from postroad.records import VERSION, Outcome, Package, key_texts
+from postroad.status import Status
+from postroad.telemetry import Point, Stage
+from postroad.tracking import Tracking
+from postroad.tracking.messages import Answer, Child
+from postroad.tracking.queue import Held
+from postroad.tracking.rejections import Refused
+
+MOST_LEASES = 5  # ended without an answer: then the message itself is suspected
+MOST_ATTEMPTS = 8  # of a record that the receiver wants again, later
+RETRY_FIRST, RETRY_LONGEST = 10.0, 3600.0  # seconds
+POISON = "poison"
+
+
+@dataclass
+class Delivered:
+    """What draining did for one subscription; `problem` says why its messages wait, or that a person has to look."""
+
+    messages: int = 0
+    records: int = 0
+    rejected: int = 0
+    problem: str | None = None
+
+    def as_dict(self) -> dict[str, int | str | None]:
+        """For `--json`."""
+        return dict(vars(self))
+
+
+@dataclass
+class _Sent:
+    """What became of the records of one message, by their places in it."""
+
+    applied: list[Sequence[int]] = field(default_factory=list)
+    rejected: list[Outcome] = field(default_factory=list)
+    again: list[int] = field(default_factory=list)
+    refused: list[range] = field(default_factory=list)
+
+
+class Drain:
+    """Delivers messages of some subscriptions, one after another."""
+
+    def __init__(self, tracking: Tracking, heart: Heart, reporter: Reporter, routes: Mapping[str, Route]) -> None:
+        self._tracking = tracking
+        self._heart = heart
+        self._reporter = reporter
+        self._routes = routes
+        self.done = {name: Delivered() for name in routes}
+
+    def one(self) -> bool:
+        """Deliver one message; False if none is due."""
+        held = self._tracking.queue.take(list(self._routes))
+        if held is None:
+            return False
+        try:
+            with self._heart.keeps(self._tracking.queue.renew, held):
+                self._deliver(self._routes[held.subscription], held)
+        except LostClaimError as lost:
+            self._reporter.say(str(lost))
+        return True
+
+    def _deliver(self, route: Route, held: Held) -> None:
+        self._reporter.stage(Stage.DRAIN, route.name)
+        if held.leases > MOST_LEASES:
+            self._suspect(route, held)
+            return
+        rows = self._read(route, held)
+        if rows is None:
+            return
+        try:
+            sent = self._sent(route, held, rows)
+        except OutcomeUnknownError as error:
+            self._tracking.messages.hold(held, Status.IN_DOUBT, str(error))
+            self._problem(route, f"in doubt: {error}")
+        except (AuthError, ConfigError) as error:
+            self._put_back(route, held, error, pause=True)
+        except RemoteError as error:
+            self._put_back(route, held, error, error.wait if isinstance(error, ThrottledError) else None)
+        else:
+            self._settle(route, held, rows, sent)
+
+    def _read(self, route: Route, held: Held) -> pa.RecordBatch | None:
+        """The rows of a message; None if they cannot be had now, or only by a person's help."""
+        try:
+            rows = route.rows(route.dataset(held.to_version), held.slices)
+        except LakeError as error:
+            self._put_back(route, held, error)
+            return None
+        except StateError as error:
+            self._tracking.messages.hold(held, Status.DEAD_LETTERED, str(error))
+            self._problem(route, str(error))
+            return None
+        self._reporter.progress(route.name, rows.num_rows, rows.nbytes)
+        return rows
+
+    def _sent(self, route: Route, held: Held, rows: pa.RecordBatch) -> _Sent:
+        """Send every package. What a refused one holds is known to be unapplied; the others go on."""
+        target = route.target(route.dataset(held.to_version))
+        sent, at = _Sent(), 0
+        for package in route.destination.render(target, rows):
+            place = range(at, at + package.records)
+            at = place.stop
+            try:
+                outcomes = route.destination.send(target, package)
+            except BatchRefusedError as error:
+                self._refused(sent, place, error)
+            else:
+                self._tracking.database.watcher(Point.PACKAGE_SENT)
+                _note(sent, place, package, outcomes)
+        if at != rows.num_rows:
+            raise StateError(f"{route.name}: {at} of {rows.num_rows} records were rendered: a bug of the connector")
+        return sent
+
+    def _refused(self, sent: _Sent, place: range, error: BatchRefusedError) -> None:
+        if len(place) == 1:
+            sent.rejected.append(Outcome(place, "rejected", "refused", str(error)))
+        else:
+            middle = place.start + len(place) // 2
+            sent.refused += [range(place.start, middle), range(middle, place.stop)]
+
+    def _settle(self, route: Route, held: Held, rows: pa.RecordBatch, sent: _Sent) -> None:
+        """Write the outcome: what is unanswered moves to messages of its own, what was refused is listed."""
+        given_up = held.attempts + 1 >= MOST_ATTEMPTS
+        if sent.again and given_up:
+            sentence = f"the receiver wanted it again {MOST_ATTEMPTS} times"
+            sent.rejected.append(Outcome(sent.again, "rejected", "gave_up", sentence))
+        children = [_child(held, place) for place in sent.refused]
+        if sent.again and not given_up:
+            wait = min(RETRY_FIRST * 2**held.attempts, RETRY_LONGEST)
+            children.append(_child(held, sorted(sent.again), held.attempts + 1, wait))
+        answer = Answer(
+            accepted=sum(map(len, sent.applied)),
+            refused=[each for outcome in sent.rejected for each in _refused(rows, route, outcome)],
+            children=children,
+            newer=self._newer(route, rows, sent),
+        )
+        self._tracking.messages.settle(held, answer, (route.delivery.connection, route.delivery.entity))
+        done = self.done[route.name]
+        done.messages += 1
+        done.records += answer.accepted
+        done.rejected += len(answer.refused)
+
+    def _newer(self, route: Route, rows: pa.RecordBatch, sent: _Sent) -> dict[str, int]:
+        """The accepted versions of keys with an open rejection. Key texts cost a loop: only where there is one."""
+        open_ones = {row["key"] for row in self._tracking.rejections.refused(route.name)}
+        if not open_ones:
+            return {}
+        taken = rows.take(pa.array([each for places in sent.applied for each in places], pa.int64()))
+        texts = key_texts(taken, _key(route))
+        pairs = zip(texts, taken.column(VERSION.name).to_pylist(), strict=True)
+        newest: dict[str, int] = {}
+        for text, version in pairs:
+            if text in open_ones:
+                newest[text] = max(version, newest.get(text, 0))
+        return newest
+
+    def _suspect(self, route: Route, held: Held) -> None:
+        """Workers died over this message: send its halves, or keep a single record from killing more of them."""
+        if held.records > 1:
+            middle = held.records // 2
+            halves = [_child(held, range(middle)), _child(held, range(middle, held.records))]
+            answer = Answer(children=halves)
+        else:
+            rows = self._read(route, held)
+            if rows is None:
+                return
+            sentence = f"{MOST_LEASES} workers ended while they sent it"
+            answer = Answer(refused=list(_refused(rows, route, Outcome([0], "rejected", POISON, sentence))))
+            self.done[route.name].rejected += 1
+        self._tracking.messages.settle(held, answer, (route.delivery.connection, route.delivery.entity))
+
+    def _put_back(
+        self, route: Route, held: Held, error: PostroadError, wait: float | None = None, *, pause: bool = False
+    ) -> None:
+        self._tracking.messages.put_back(held, str(error), wait, pause=pause)
+        self._problem(route, f"paused: {error}" if pause else str(error))
+
+    def _problem(self, route: Route, sentence: str) -> None:
+        self.done[route.name].problem = sentence
+        self._reporter.say(f"{route.name}: {sentence}")
+
+
+def _note(sent: _Sent, place: range, package: Package, outcomes: Sequence[Outcome]) -> None:
+    """Sort the answers. Each record must have one, or what is acknowledged would be a guess."""
+    if sum(len(outcome.records) for outcome in outcomes) != package.records:
+        raise StateError("a connector did not answer for each record of a package: a bug of the connector")
+    for outcome in outcomes:
+        places = [place[each] for each in outcome.records] if len(outcomes) > 1 else list(place)
+        if outcome.answer == "rejected":
+            sent.rejected.append(Outcome(places, "rejected", outcome.cause, outcome.sentence))
+        elif outcome.answer == "retry":
+            sent.again += places
+        else:
+            sent.applied.append(places)
+
+
+def _refused(rows: pa.RecordBatch, route: Route, outcome: Outcome) -> Iterator[Refused]:
+    """Loops over rows that are rejected, which are few."""
+    taken = rows.take(pa.array(outcome.records, pa.int64()))
+    texts, versions = key_texts(taken, _key(route)), taken.column(VERSION.name).to_pylist()
+    for place, text, version in zip(outcome.records, texts, versions, strict=True):
+        yield Refused(place, text, version, outcome.cause, outcome.sentence)
+
+
+def _key(route: Route) -> Sequence[str]:
+    return route.dataset(0).entity.key
+
+
+def _child(held: Held, places: Sequence[int], attempts: int | None = None, wait: float = 0.0) -> Child:
+    """Some records of a message as one of their own."""
+    slices = to_json(picked(from_json(held.slices), places))
+    return Child(slices, len(places), held.attempts if attempts is None else attempts, wait)

@@ -1,0 +1,69 @@
+"""One delivery opened for work: its dataset, its destination, and its subscription."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from postroad.engine.bench import Bench
+from postroad.lake import Dataset
+from postroad.lake.slices import Slice, SliceReader
+from postroad.project import Delivery
+from postroad.records import CHANGED_AT, OP, VERSION, Entity
+from postroad.sdk.connector import Destination
+from postroad.tracking.queue import Json
+from postroad.tracking.subscriptions import Wanted
+
+
+@dataclass
+class Route:
+    """A delivery at work. Columns that the lake gets meanwhile are seen with the first version after them."""
+
+    delivery: Delivery
+    bench: Bench
+    destination: Destination
+    reader: SliceReader
+    _seen: int = 0
+    _dataset: Dataset | None = field(default=None)
+
+    @property
+    def name(self) -> str:
+        """The subscription's name, which is that of its target."""
+        return self.delivery.to
+
+    @property
+    def wanted(self) -> Wanted:
+        """The subscription as the project describes it."""
+        delivery = self.delivery
+        return Wanted(delivery.to, delivery.dataset, delivery.destination, delivery.target, delivery.start)
+
+    def dataset(self, version: int) -> Dataset:
+        """The dataset with the columns that it has at that version."""
+        if self._dataset is None or version > self._seen:
+            self.bench.forget_columns(self.delivery.entity)
+            self._dataset, self._seen = self.bench.dataset(self.delivery.entity), version
+        return self._dataset
+
+    def target(self, dataset: Dataset) -> Entity:
+        """What the destination is told of the dataset: the target's name, the key and the business columns."""
+        return Entity(self.delivery.target, dataset.entity.key, dataset.entity.schema)
+
+    def rows(self, dataset: Dataset, slices: Json) -> pa.RecordBatch:
+        """The records of a claim check: business columns, `_op`, `_changed_at` and `_version`."""
+        found = self.reader.read(dataset, from_json(slices))
+        names = [*dataset.entity.schema.names, OP.name, CHANGED_AT.name, VERSION.name]
+        rows = found.select(names).combine_chunks()
+        batches = rows.to_batches()
+        return batches[0] if batches else pa.RecordBatch.from_pylist([], rows.schema)
+
+
+def to_json(slices: Sequence[Slice]) -> Json:
+    """A claim check as it is stored: `[path, first row, rows, size]` each."""
+    return [[each.path, each.first, each.rows, each.size] for each in slices]
+
+
+def from_json(slices: Json) -> list[Slice]:
+    """The same back."""
+    return [Slice(*each) for each in slices]

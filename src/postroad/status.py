@@ -1,0 +1,33 @@
+"""The seven statuses that are stored, and the moves between those of a message.
+
+Everything else that is shown is computed (design section 3): `processing` is a message whose lease somebody holds,
+`retrying` one that is queued until a time, `processed` a position that has passed a payload.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Where a payload, a message or a record stands."""
+
+    RECEIVED = "received"
+    QUEUED = "queued"
+    ACKNOWLEDGED = "acknowledged"
+    REJECTED = "rejected"
+    DEAD_LETTERED = "dead_lettered"
+    IN_DOUBT = "in_doubt"
+    DISCARDED = "discarded"
+
+
+S = Status
+# A person's wish brings back what is held; what is final stays so: a retry of it is another message.
+LEGAL: dict[Status | None, frozenset[Status]] = {
+    None: frozenset({S.QUEUED}),
+    S.QUEUED: frozenset({S.ACKNOWLEDGED, S.REJECTED, S.DEAD_LETTERED, S.IN_DOUBT, S.DISCARDED}),
+    S.IN_DOUBT: frozenset({S.QUEUED, S.DISCARDED}),
+    S.DEAD_LETTERED: frozenset({S.QUEUED, S.DISCARDED}),
+}
+OPEN = (S.QUEUED, S.IN_DOUBT, S.DEAD_LETTERED)  # their files are still needed
+HELD = (S.IN_DOUBT, S.DEAD_LETTERED)  # a person decides

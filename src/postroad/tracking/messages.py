@@ -1,0 +1,208 @@
+"""Messages: what of a dataset was dispatched to a subscription, as claim checks, and what the receiver said of it.
+
+Written only here, apart from their leases (`queue`): the tables `messages` and `moves`. Messages and their
+subscription's offset are one transaction: a crash before it leaves nothing, and the same rows are dispatched again; a
+crash after it leaves messages that any worker drains. A message's outcome, the children that carry on what it left
+unanswered, and the rejections of its records are one transaction too, fenced by the token of its lease: a crash before
+it leaves the message queued, and it is sent again, which the receiver's versions make harmless; a worker that slept
+through its lease can write nothing. Nothing is written for a record that was accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from postroad.errors import StateError
+from postroad.status import HELD, OPEN, Status
+from postroad.store.database import Database
+from postroad.store.rows import Row, many
+from postroad.store.schema import messages, subscriptions
+from postroad.telemetry import Point
+from postroad.tracking.moves import move_message, note_move
+from postroad.tracking.queue import Held, Json, mine, require_mine
+from postroad.tracking.rejections import Refused, Rejections
+from postroad.tracking.subscriptions import Wanted, advance, answered, failed, next_numbers
+
+WORKER = "worker"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A message to be written: its claim check as JSON, its records, and the versions that these lie between."""
+
+    slices: Json
+    records: int
+    from_version: int
+    to_version: int
+
+
+@dataclass(frozen=True)
+class Child:
+    """Records of a message that go on in one of their own: their claim check, and in how many seconds it is due."""
+
+    slices: Json
+    records: int
+    attempts: int = 0
+    wait: float = 0.0
+
+
+@dataclass
+class Answer:
+    """What became of the records of a message. `accepted` counts those that the receiver holds.
+
+    `newer` gives, of keys that have an open rejection, the versions that it holds now.
+    """
+
+    accepted: int = 0
+    refused: list[Refused] = field(default_factory=list)
+    children: list[Child] = field(default_factory=list)
+    newer: Mapping[str, int] = field(default_factory=dict)
+
+    def status(self) -> tuple[Status, str]:
+        """How the message itself ends, and what a person is told."""
+        told = [f"{self.accepted:,} acknowledged"] if self.accepted else []
+        told += [f"{len(self.refused):,} rejected"] if self.refused else []
+        again = sum(child.records for child in self.children)
+        told += [f"{again:,} go on in {len(self.children)} messages"] if again else []
+        if self.accepted:
+            return Status.ACKNOWLEDGED, ", ".join(told)
+        return Status.REJECTED if self.refused else Status.DISCARDED, ", ".join(told)
+
+
+class Messages:
+    """The messages of all subscriptions."""
+
+    def __init__(self, database: Database, rejections: Rejections) -> None:
+        self._database = database
+        self._rejections = rejections
+
+    def dispatch(
+        self,
+        wanted: Wanted,
+        known: Row | None,
+        drafts: Sequence[Draft],
+        offset: int,
+        fence: Callable[[Connection], None],
+    ) -> None:
+        """Write messages and move the offset; LostClaimError if the lease or the offset is not what we knew."""
+        numbers = next_numbers(known, len(drafts))
+        last = numbers[-1] if numbers else (known["last_number"] if known else 0)
+        with self._database.write(Point.DISPATCHED) as db:
+            fence(db)
+            now = self._database.now(db)
+            advance(db, wanted, known, offset, last, now)
+            for number, draft in zip(numbers, drafts, strict=True):
+                self._new(db, wanted.name, number, now, "dispatch", **vars(draft))
+
+    def settle(self, held: Held, answer: Answer, dataset: tuple[str, str]) -> None:
+        """Write a message's outcome; LostClaimError if it is not ours any more."""
+        status, told = answer.status()
+        with self._database.write(Point.MESSAGE_SETTLED) as db:
+            require_mine(db, held)
+            now = self._database.now(db)
+            self._close(db, held, status, told, now)
+            for child in answer.children:
+                self._child(db, held, child, now)
+            self._rejections.refuse(db, dataset, held.subscription, held.message, answer.refused)
+            self._rejections.accept(db, held.subscription, answer.newer)
+            answered(db, held.subscription, told, now)
+
+    def hold(self, held: Held, status: Status, reason: str) -> None:
+        """Keep a message for a person; LostClaimError if it is not ours any more."""
+        with self._database.write(Point.MESSAGE_SETTLED) as db:
+            require_mine(db, held)
+            now = self._database.now(db)
+            self._close(db, held, status, reason, now)
+            answered(db, held.subscription, f"{status}: {reason}", now)
+
+    def put_back(self, held: Held, reason: str, wait: float | None = None, *, pause: bool = False) -> int:
+        """The receiver, or we, could not: nothing is held against the message. When it is tried again."""
+        with self._database.write(Point.MESSAGE_PUT_BACK) as db:
+            free = {"token": None, "holder": None, "lease_until": None, "leases": 0}
+            db.execute(update(messages).where(mine(held)).values(**free))
+            return failed(db, held.subscription, reason, self._database.now(db), wait, pause=pause)
+
+    def retry(self, name: str, drafts: Sequence[Draft], closed: Sequence[int], actor: str) -> None:
+        """By a person's wish: send rejected records again, and queue what is held.
+
+        The rejections close in the same transaction; a record that is refused again has a new one.
+        """
+        with self._database.write(Point.DISPATCHED) as db:
+            now = self._database.now(db)
+            row = db.execute(select(subscriptions).where(subscriptions.c.name == name)).mappings().one()
+            numbers = next_numbers(dict(row), len(drafts))
+            for number, draft in zip(numbers, drafts, strict=True):
+                self._new(db, name, number, now, actor, **vars(draft))
+            if numbers:
+                last = {"last_number": numbers[-1]}
+                db.execute(update(subscriptions).where(subscriptions.c.name == name).values(**last))
+            self._rejections.close_ids(db, closed, f"retried by {actor}")
+            for each in many(db.execute(select(messages).where(_of(name, HELD)))):
+                free = {"leases": 0, "due_at": 0, "settled_at": None}
+                move_message(db, each["id"], Status(each["status"]), Status.QUEUED, "retried", actor, now, **free)
+
+    def discard(self, name: str, actor: str, statuses: Sequence[Status] = HELD) -> int:
+        """By a person's wish: drop the messages of a subscription in these statuses; how many there were."""
+        with self._database.write(Point.MESSAGE_SETTLED) as db:
+            now = self._database.now(db)
+            found = many(db.execute(select(messages).where(_of(name, statuses))))
+            for each in found:
+                before, ended = Status(each["status"]), {"settled_at": now}
+                move_message(db, each["id"], before, Status.DISCARDED, "discarded", actor, now, **ended)
+            return len(found)
+
+    def get(self, message: int) -> Row:
+        """One message."""
+        with self._database.read() as db:
+            found = many(db.execute(select(messages).where(messages.c.id == message)))
+        if not found:
+            raise StateError(f"there is no message {message}")
+        return found[0]
+
+    def held(self) -> list[Row]:
+        """Messages that wait for a person."""
+        with self._database.read() as db:
+            return many(db.execute(select(messages).where(messages.c.status.in_(HELD)).order_by(messages.c.id)))
+
+    def counts(self) -> dict[str, Row]:
+        """Of each subscription: the records without an answer, and those in flight; the oldest version of them."""
+        records = func.coalesce(func.sum(messages.c.records), 0)
+        oldest = func.min(messages.c.from_version).label("oldest")
+        with self._database.read() as db:
+            now = self._database.now(db)
+            flying = messages.c.token.is_not(None) & (messages.c.lease_until > now)
+            flight = func.coalesce(func.sum(messages.c.records).filter(flying), 0)
+            wanted = select(messages.c.subscription, records.label("records"), flight.label("in_flight"), oldest)
+            found = many(db.execute(wanted.where(messages.c.status.in_(OPEN)).group_by(messages.c.subscription)))
+        return {row["subscription"]: row for row in found}
+
+    def pinned(self, folder: str) -> bool:
+        """Whether an open message, or an open rejection, names a file below a folder of the lake (sequence 11)."""
+        with self._database.read() as db:
+            still = messages.c.status.in_(OPEN) | messages.c.id.in_(self._rejections.refused_messages())
+            checks = db.execute(select(messages.c.slices).where(still)).scalars()
+            return any(path.startswith(f"{folder}/") for slices in checks for path, *_ in slices)
+
+    def _new(self, db: Connection, name: str, number: int, now: int, actor: str, **values: Any) -> None:
+        fresh = {"attempts": 0, "leases": 0, "due_at": 0, **values}
+        row = {"subscription": name, "number": number, "status": Status.QUEUED, "dispatched_at": now, **fresh}
+        made = db.execute(insert(messages).values(**row).returning(messages.c.id)).scalar_one()
+        note_move(db, made, None, Status.QUEUED, "dispatched", actor, now, fresh["attempts"])
+
+    def _child(self, db: Connection, held: Held, child: Child, now: int) -> None:
+        same = {"parent": held.message, "from_version": held.from_version, "to_version": held.to_version}
+        own = {"slices": child.slices, "records": child.records, "attempts": child.attempts}
+        due = now + int(child.wait * 1e6) if child.wait else 0
+        self._new(db, held.subscription, held.number, now, WORKER, due_at=due, **same, **own)
+
+    def _close(self, db: Connection, held: Held, status: Status, reason: str, now: int) -> None:
+        ended = {"settled_at": now, "token": None, "holder": None, "lease_until": None, "leases": 0}
+        move_message(db, held.message, Status.QUEUED, status, reason, WORKER, now, **ended)
+
+
+def _of(name: str, statuses: Sequence[Status]) -> Any:
+    return (messages.c.subscription == name) & messages.c.status.in_(statuses)

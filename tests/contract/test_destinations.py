@@ -1,0 +1,137 @@
+"""The destination suite, run against every connector that has a destination."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pytest
+
+from postroad.connectors.sql import connector
+from postroad.connectors.sql.settings import SqlSettings
+from postroad.errors import BatchRefusedError, ConfigError, TransientError
+from postroad.records import Entity
+from postroad.sdk.budget import MemoryBudget
+from postroad.sdk.connector import Destination, Tools
+from postroad.sdk.secrets import Secret
+from postroad.testing import KEY, THINGS, DestinationSuite, Row, thing
+from tests.flow.post import memory_folder
+
+
+def opened(url: str, folder: Path = Path()) -> Destination:
+    """A destination on a database."""
+    assert connector.destination is not None
+    tools = Tools(MemoryBudget(time.time), time.time, folder=folder)
+    return connector.destination(SqlSettings(url=Secret.literal(url)), tools)
+
+
+def by_key(names: list[str], rows: list[tuple[Any, ...]]) -> dict[tuple[str, int], Row]:
+    """Rows without our own columns."""
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    kept = [{name: value for name, value in row.items() if name[0] != "_"} for row in found if not row["_deleted"]]
+    return {(row["company"], row["number"]): row for row in kept}
+
+
+class TestSqlite(DestinationSuite):
+    """SQLite, read back by the standard library. What it has no type for is a text that loses nothing."""
+
+    @pytest.fixture(autouse=True)
+    def receiver(self) -> Iterator[None]:
+        """An empty file."""
+        with memory_folder() as self.folder:
+            yield
+
+    def destination(self) -> Destination:
+        """The same file each time."""
+        return opened("sqlite:///app.db", self.folder)
+
+    def held(self) -> Mapping[tuple[str, int], Row]:
+        """All rows."""
+        with closing(sqlite3.connect(self.folder / "app.db")) as database:
+            found = database.execute("select * from things")
+            return by_key([each[0] for each in found.description], found.fetchall())
+
+    def expected(self, values: Row) -> Row:
+        """Exact texts."""
+        return {name: self._text(value, name) for name, value in values.items()}
+
+    def _text(self, value: Any, name: str) -> Any:
+        if isinstance(value, Decimal):
+            return f"{value:.9f}"
+        if isinstance(value, datetime):
+            return value.replace(tzinfo=None).isoformat(timespec="microseconds") + ("Z" if name == "at" else "")
+        return value.isoformat() if isinstance(value, date) else value
+
+    def test_a_table_that_is_none_of_ours_is_left_alone(self) -> None:
+        """Or that has another key."""
+        with closing(sqlite3.connect(self.folder / "app.db")) as database, database:
+            database.execute("create table things (company text primary key)")
+        with pytest.raises(ConfigError, match="name another target"):
+            self._send([thing(1, 1)])
+
+    def test_two_workers_may_make_and_widen_a_table_at_once(self) -> None:
+        """Each looks again when the other was faster."""
+        wide = Entity("things", KEY, pa.schema([*THINGS, pa.field("colour", pa.string())]))
+        with closing(self.destination()) as one, closing(self.destination()) as other:
+            for destination, target, number in ((one, self.target, 1), (other, wide, 2), (one, wide, 3)):
+                self._pass(destination, [thing(number, 1, "x")], target)
+        assert set(self._texts()) == {1, 2, 3}
+
+    @pytest.mark.parametrize(("field", "sentence"), [
+        (pa.field("list", pa.list_(pa.int64())), "no type"),
+        (pa.field("x" * 64, pa.string()), "longer than"),
+        (pa.field("SELECT", pa.string()), "one column in SQL"),
+    ])  # fmt: skip
+    def test_a_column_that_sql_cannot_have_is_told(self, field: pa.Field, sentence: str) -> None:
+        """A person decides; nothing is cut off or mixed up."""
+        target = Entity("things", KEY, pa.schema([*THINGS, field]))
+        with pytest.raises(ConfigError, match=sentence):
+            self._send([thing(1, 1)], target)
+
+    def test_a_locked_or_missing_database_is_an_outage(self) -> None:
+        """Nothing was applied, and the same is sent again."""
+        missing = opened("sqlite:///nowhere/app.db", self.folder)
+        with closing(missing), pytest.raises(TransientError, match="did not take it"):
+            self._pass(missing, [thing(1, 1)], self.target)
+
+    @pytest.mark.parametrize("url", ["mysql://there/app", "sqlite://", "no url"])
+    def test_a_url_that_means_nothing_is_told_by_the_check(self, url: str) -> None:
+        """Without the url, which may hold a password."""
+        (step,) = opened(url).check()
+        assert not step.ok
+        assert "sqlite" in step.sentence
+        assert "there" not in step.sentence
+
+
+class TestPostgresql(DestinationSuite):
+    """PostgreSQL by the same code, read back by psycopg."""
+
+    @pytest.fixture(autouse=True)
+    def receiver(self, postgresql_url: str) -> None:
+        """An empty database."""
+        self.url = postgresql_url
+
+    def destination(self) -> Destination:
+        """The same database each time."""
+        return opened(self.url)
+
+    def held(self) -> Mapping[tuple[str, int], Row]:
+        """All rows; times are the same instants, whatever zone they are shown in."""
+        with psycopg.connect(self.url) as database:
+            found = database.execute("select * from things")
+            return by_key([each.name for each in found.description or ()], found.fetchall())
+
+    def test_a_text_that_the_database_cannot_hold_is_refused_and_not_cut(self) -> None:
+        """Its engine then sends halves."""
+        with pytest.raises(BatchRefusedError, match="NUL"):
+            self._send([thing(1, 1, "fine"), thing(2, 1, "a\x00b")])
+        self._send([thing(1, 1, "fine")])
+        assert self._texts() == {1: "fine"}

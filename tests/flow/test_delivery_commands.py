@@ -1,0 +1,133 @@
+"""Deliveries as a person types them, and workers as real processes that are killed."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from postroad.app import App
+from postroad.connectors.xledger.simulator import XledgerSimulator
+from tests.flow.post import memory_folder, small_messages
+from tests.shell import Shell
+
+HERE = "appdb.hours"
+FLOW = """\
+sync:
+  - {from: xledger, entities: [timesheets]}
+deliver:
+  - {dataset: xledger.timesheets, to: appdb.hours}
+"""
+APPDB = """\
+  appdb:
+    connector: sql
+    url: secret://APPDB_URL
+"""
+
+
+@pytest.fixture
+def company() -> Iterator[XledgerSimulator]:
+    """A small company without call limits."""
+    with XledgerSimulator(seed=3, timesheets=200, burst=None, concurrency=None) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def shell(company: XledgerSimulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """A project that delivers its timesheets into a table of SQLite, and a shell in it."""
+    with memory_folder() as folder:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("XLEDGER_URL", company.url)
+        monkeypatch.setenv("XLEDGER_TOKEN", company.token)
+        monkeypatch.setenv("APPDB_URL", "sqlite:///app.db")
+        typed = Shell(folder, monkeypatch)
+        typed("init", ".", "--example", "xledger")
+        settings = folder / "postroad.yaml"
+        settings.write_text(settings.read_text() + APPDB)
+        (folder / "flows" / "hours.yaml").write_text(FLOW)
+        yield typed
+
+
+def assert_equal(folder: Path) -> None:
+    """The receiver holds what the table holds, read by nothing of ours."""
+    with App.open(folder) as app:
+        wanted = app.datasets.query("select dbId, workingHours, assignmentDate from xledger.timesheets").to_pylist()
+    with closing(sqlite3.connect(folder / "app.db")) as database:
+        found = database.execute("select dbId, workingHours, assignmentDate from hours where not _deleted").fetchall()
+    texts = {(row["dbId"], f"{row['workingHours']:f}", str(row["assignmentDate"])) for row in wanted}
+    assert texts == set(found)
+    assert len(texts) > 50
+
+
+def test_what_a_person_types(shell: Shell, company: XledgerSimulator) -> None:
+    """Run without and with delivery, status, pause, resume, a check of the receiver."""
+    assert f"{HERE.partition('.')[0]}: reach the database" in shell("check", "--connect")
+    assert shell.json("run", "--no-deliver")["deliveries"] == {}
+    (status,) = shell.json("status")["deliveries"]
+    assert (status["state"], status["lag"]) == ("not begun", shell.json("status")["datasets"][0]["rows"])
+    done = shell.json("run")["deliveries"][HERE]
+    assert (done["records"], done["rejected"], done["problem"]) == (status["lag"], 0, None)
+    assert_equal(shell.folder)
+    company.mutate(7)
+    company.delete(2)
+    assert "is paused" in shell("pause", HERE)
+    assert shell.json("run")["deliveries"][HERE]["records"] == 0
+    assert f"postroad resume {HERE}" in shell("status")
+    assert shell.json("status")["deliveries"][0]["lag"] == 9
+    assert "is resumed" in shell("resume", HERE)
+    assert "hours" in shell("run")
+    assert_equal(shell.folder)
+    assert shell.json("rejected", "list", "--stage", "deliver") == []
+    assert "0 held messages dropped" in shell("rejected", "discard", HERE, "--stage", "deliver")
+    assert shell.json("rejected", "retry", HERE, "--stage", "deliver")["deliveries"][HERE]["messages"] == 0
+    assert "no flow delivers to 'appdb.days'" in shell("pause", "appdb.days", code=2)
+
+
+def test_workers_that_are_killed_lose_nothing(
+    shell: Shell, company: XledgerSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 wherever they are, alone and beside another one; the last worker ends by SIGTERM, in order."""
+    small_messages(monkeypatch, 2)
+    shell("run", "--no-deliver")
+    company.mutate(20)
+    company.delete(5)
+    shell("run", "--no-deliver")
+    with App.open(shell.folder) as app:
+        dispatched = app.deliveries.dispatch()
+    assert dispatched > 50
+    with worker(shell.folder) as alone:
+        wait_for(shell.folder, 5)
+        alone.kill()
+    with worker(shell.folder) as last:
+        with worker(shell.folder) as victim:
+            wait_for(shell.folder, 20)
+            victim.kill()
+        wait_for(shell.folder, dispatched)
+        last.send_signal(signal.SIGTERM)
+        assert last.wait(30) == 0
+    assert_equal(shell.folder)
+    with App.open(shell.folder) as app:
+        assert app.deliveries.status()[0].lag == 0
+
+
+@contextmanager
+def worker(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A real worker, which is killed in the end if nobody did it before."""
+    command = [sys.executable, "-m", "postroad", "worker", "-p", str(folder)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        yield process
+        process.kill()
+
+
+def wait_for(folder: Path, settled: int) -> None:
+    """Until so many messages are settled."""
+    with closing(sqlite3.connect(folder / "postroad.db")) as database:
+        while database.execute("select count(*) from messages where status != 'queued'").fetchone()[0] < settled:
+            time.sleep(0.002)
