@@ -79,7 +79,11 @@ def test_a_run_waits_for_credits_and_goes_on(shell: Shell, company: XledgerSimul
     calls = len(company.requests)
     assert "waits until" in shell("run", code=3)
     assert len(company.requests) == calls, "a run that waits asks nobody"
-    assert shell.json("status")["datasets"][0]["open_walk_pages"] is not None
+    status = shell.json("status")["datasets"][0]
+    assert status["open_walk_pages"] is not None
+    assert status["active"]
+    for doing in status["active"].values():
+        assert re.match(r"waiting since \d{4}-\S+ \S+ until \d{4}-\S+ \S+ UTC: ", doing)
 
 
 def test_run_wait_stays_until_it_is_stopped(shell: Shell, company: XledgerSimulator) -> None:

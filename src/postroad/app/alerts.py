@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from postroad.errors import BusyError, PostroadError
@@ -88,9 +88,11 @@ class Alerts:
     def _gather(self, notify: Notify, *, standing: bool) -> None:
         from postroad.engine.alerts import standing as how_it_stands
 
-        selected = self._app.selected(None) if standing else {}
         with ExitStack() as stack:
-            benches = [(stack.enter_context(self._app.bench(name)), entities) for name, entities in selected.items()]
+            benches = []
+            for connection, entities in self._app.selected(None).items() if standing else ():
+                with suppress(PostroadError, OSError):  # a connection that cannot be opened fails its own runs
+                    benches.append((stack.enter_context(self._app.bench(connection)), entities))
 
             def found() -> Iterator[Alert]:
                 for bench, entities in benches:

@@ -38,7 +38,7 @@ def run_ended(
     if not failed:
         return Alert(topic, "", f"{name} succeeds again", _lines(lost="nothing", look=f"postroad status {connection}"))
     names = ", ".join(sorted(failed))
-    why = [f"{entity}: {_plain(str(cause))}" for entity, cause in sorted(failed.items())]
+    why = [f"{entity}: {plain(str(cause))}" for entity, cause in sorted(failed.items())]
     text = _lines(why=why, lost=f"{LOST_NOTHING}; the others succeeded", look=f"postroad status {connection}")
     return Alert(topic, f"partly: {names}", f"{name} partly succeeded, failed: {names}", text)
 
@@ -170,7 +170,7 @@ def _lacks(bench: Bench, entity: str) -> Iterator[tuple[float, str]]:
             yield walk["begun_at"] / 1e6, "a walk is open"
         active = tracking.runs.active(connection, feed.name)
         if active is not None and active["status"] == "waiting":
-            yield (active["wait_begun_at"] or active["started_at"]) / 1e6, f"its run waits ({_plain(active['reason'])})"
+            yield (active["wait_begun_at"] or active["started_at"]) / 1e6, f"its run waits ({plain(active['reason'])})"
 
 
 def _feeds(bench: Bench, entity: str) -> list[Feed]:
@@ -214,14 +214,14 @@ def _lines(**facts: str | Sequence[str] | None) -> str:
     lines = []
     for name, fact in facts.items():
         for number, line in enumerate([fact] if isinstance(fact, str) else fact or ()):
-            lines.append(f"{f'{name}:' if number == 0 else '':<7}{_plain(line)}")
+            lines.append(f"{f'{name}:' if number == 0 else '':<7}{plain(line)}")
     return "\n".join(lines)
 
 
-def _plain(text: object) -> str:
+def plain(text: object, longest: int = LONGEST) -> str:
     """One line of plain text: whatever a name or a reason holds, it breaks no line and no header."""
     line = "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in str(text))
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
+    return line if len(line) <= longest else f"{line[:longest]}…"
 
 
 def _time(seconds: float) -> str:

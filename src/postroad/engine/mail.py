@@ -1,8 +1,9 @@
 """Mail: an alert as a message of plain text, and the conversation with the SMTP server that takes it (RFC 5321).
 
-Nothing is stored here. The same mail is the same bytes each time, so a repeat is known by its Message-ID. The
-conversation runs in a thread of its own, and whoever waits for it waits for a bounded time, name look-ups included.
-An answer that did not come to a text that was sent is `in doubt`; anything before the text had certainly no effect.
+Nothing is stored here. The same mail is the same bytes each time, while nobody edits `notify`, and has the same
+Message-ID always. The conversation runs in a thread of its own, and whoever waits for it waits for a bounded time, name
+look-ups included. An answer that did not come to a text that was sent is `in doubt`; anything before the text had
+certainly no effect.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import socket
 import ssl
 import threading
 import time
-import unicodedata
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from queue import Empty, Queue
 
+from postroad.engine.alerts import plain
 from postroad.errors import ConfigError
 from postroad.project import MailServer, Notify, Project
 from postroad.records import Check
@@ -33,7 +34,7 @@ PATIENCE = 20.0  # seconds that a command waits for the server, all mails togeth
 STEP = 10.0  # for one answer
 LONGEST = 200  # characters of an answer, or of a subject
 HAPPENED = {"reminder": "still: "}
-WORST_FIRST = ("run", "parked", "stale", "rejected", "tenant", "columns", "added")  # by the first word of the topic
+WORST_FIRST = {"run": 0, "parked": 1, "stale": 2, "rejected": 3}  # by the first word of the topic; then the others
 
 Answers = dict[str, Answer]
 
@@ -64,7 +65,7 @@ def _subject(project: Project, mail: Mail) -> str:
     where = "/".join(filter(None, (project.name, project.environment)))
     first, more = _sorted(mail)[0], len(mail.alerts) - 1
     told = HAPPENED.get(first["happened"], "") + first["subject"] + (f", and {more} more" if more else "")
-    return f"[postroad {where}] {plain(told)}"
+    return f"[postroad {where}] {plain(told, LONGEST)}"
 
 
 def _text(project: Project, mail: Mail) -> str:
@@ -81,15 +82,11 @@ def _text(project: Project, mail: Mail) -> str:
 
 def _sorted(mail: Mail) -> list[Row]:
     """What is over comes last."""
-    return sorted(
-        mail.alerts, key=lambda each: (each["happened"] == "over", WORST_FIRST.index(each["topic"].partition(":")[0]))
-    )
 
+    def rank(alert: Row) -> tuple[bool, int]:
+        return alert["happened"] == "over", WORST_FIRST.get(alert["topic"].partition(":")[0], len(WORST_FIRST))
 
-def plain(text: object) -> str:
-    """One line without control characters: no text can end a header or a line and begin another."""
-    line = "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in str(text))
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
+    return sorted(mail.alerts, key=rank)
 
 
 def post(
@@ -207,6 +204,8 @@ class _Session(threading.Thread):
                 if self._over:
                     raise TimeoutError("nobody waits any longer")
                 self._handed = True
+            if smtp.sock is not None:
+                smtp.sock.settimeout(PATIENCE)  # it may look through the text first
             smtp.send(re.sub(rb"(?m)^\.", b"..", letter.message) + b".\r\n")
             code, text = smtp.getreply()
             self._handed = code == -1  # it was no answer
@@ -267,11 +266,11 @@ def _no(code: int, text: bytes) -> Answer:
 
 
 def _said(code: int, text: bytes) -> str:
-    return plain(f"{code} {text.decode('utf-8', 'replace')}")
+    return plain(f"{code} {text.decode('utf-8', 'replace')}", LONGEST)
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         text = error.smtp_error
         return _said(error.smtp_code, text if isinstance(text, bytes) else str(text).encode())
-    return plain(str(error) or type(error).__name__)
+    return plain(str(error) or type(error).__name__, LONGEST)
