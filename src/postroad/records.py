@@ -73,6 +73,11 @@ class Feed:
     every: float | None = None
     revalidates: bool = False
 
+    @property
+    def work(self) -> str:
+        """What a walk of this feed is called."""
+        return "sweep" if self.scope.sweeps else "full refresh"
+
     def entity(self, name: str) -> Entity:
         """The entity of that name; KeyError if the feed has none."""
         return next(entity for entity in self.entities if entity.name == name)
@@ -84,12 +89,14 @@ class Want:
 
     An entity whose position is to be taken anew is left out of the cursor. A walk reads the rows of `scope`, or, with
     `keys` (the key columns of one entity), the rows of those keys that still exist, wherever they are by now.
+    `landing` is the landing number of the newest payload when this is asked.
     """
 
     cursor: Json = None
     entities: tuple[str, ...] = ()
     scope: Scope = ALL
     keys: pa.Table | None = None
+    landing: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,9 @@ class Payload:
 
     `body=None` lands nothing and only moves the cursor. `entities` names the entities that hold rows here.
     `closes` says that this page ends the walk of `scope`. `meta` holds the request facts that `parse` needs,
-    JSON values only, never a secret.
+    JSON values only, never a secret. `begins`, before the first page of a walk: its rows are read from now on, so what
+    landed before is older than any page (sequence 21). `asked`, in a poll that ends what an earlier one began: that
+    one's `Want.landing`, since what landed later was not asked for (sequence 5).
     """
 
     body: bytes | None
@@ -108,6 +117,8 @@ class Payload:
     meta: Mapping[str, Json] = field(default_factory=dict)
     scope: str = "all"
     closes: bool = False
+    begins: bool = False
+    asked: int | None = None
 
 
 @dataclass(frozen=True)

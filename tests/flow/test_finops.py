@@ -82,6 +82,15 @@ def reasons(report: Any) -> str:
     return "; ".join(outcome.reason or "" for outcome in report.outcomes)
 
 
+def begin_theirs(world: FinopsWorld, project: str, seconds: float) -> None:
+    """Somebody else exports a project, which takes so long."""
+    theirs = Asked("ExportToPackageAsync", project, "theirs", f"theirs-{world.now}", False, "demf")
+    before = world.sim.switches.export_seconds
+    world.sim.switch(export_seconds=seconds)
+    world.sim.exporter.start(theirs, [], world.sim.clock.now(), world.sim.switches)
+    world.sim.switch(export_seconds=before)
+
+
 # The law
 
 
@@ -299,6 +308,40 @@ def test_a_first_load_waits_for_every_export_of_it(tmp_path: Path) -> None:
         world.sim.mutate(2)
         world.sync_wait()
         assert_law(world)
+
+
+def test_sequence_21_a_walk_begins_where_its_export_does(loaded: FinopsWorld) -> None:
+    begin_theirs(loaded, "Postroad VendorsV2", 600)
+    loaded.configure(polls=2)
+    assert "waiting" in statuses(loaded.sync(full_refresh=True))  # another export runs: this one cannot begin
+    (passing,) = loaded.sim.add(1, company="usmf")
+    loaded.sync()
+    assert tuple(passing) in loaded.table("VendorsV2")
+    loaded.sim.delete([passing])
+    loaded.configure(polls=30)
+    loaded.sync_wait()
+    assert_law(loaded)
+
+
+def test_a_walk_whose_start_was_not_answered_is_started_under_another_id(loaded: FinopsWorld) -> None:
+    loaded.sim.fault("never_created", skip=1)
+    loaded.configure(polls=2)
+    assert "waiting" in statuses(loaded.sync(full_refresh=True))
+    (passing,) = loaded.sim.add(1, company="usmf")
+    loaded.sync()
+    loaded.sim.delete([passing])
+    loaded.configure(polls=30)
+    loaded.sync_wait()
+    assert_law(loaded)
+
+
+def test_a_run_whose_walk_still_builds_exports_no_changes_for_it(loaded: FinopsWorld) -> None:
+    before = len(loaded.exports("Postroad"))
+    loaded.sim.fault("slow", skip=1, seconds=1000)
+    assert statuses(loaded.sync(full_refresh=True)) == {"succeeded", "waiting"}
+    assert len(loaded.exports("Postroad")) - before == len(loaded.companies)
+    loaded.sync_wait()
+    assert_law(loaded)
 
 
 # Fact sheet section 7, by name
@@ -527,6 +570,16 @@ def test_broken_rows(loaded: FinopsWorld, wound: str) -> None:
         assert_law(loaded)
 
 
+def test_a_row_without_a_key_is_answered_once_every_company_was_read(wide: FinopsWorld) -> None:
+    wide.sim.mutate(9, company="usmf")
+    wide.sim.fault("rows", entity="VendorsV2", wound="missing", rows=[2])
+    wide.sync_wait()
+    assert [each["key"] for each in wide.rejected()] == [None]
+    wide.sync_wait(full_refresh=True)
+    assert wide.rejected() == []
+    assert_law(wide)
+
+
 def test_a_value_that_cannot_be_read_costs_its_row_alone(loaded: FinopsWorld) -> None:
     loaded.sim.mutate(5, company="usmf")
     loaded.sim.fault("rows", entity="VendorsV2", wound="value", column="CreditLimit", value="12,x", row=2)
@@ -577,9 +630,9 @@ def test_302_is_a_refused_sign_in(loaded: FinopsWorld) -> None:
 
 
 def test_tokens_end_and_are_renewed(loaded: FinopsWorld) -> None:
-    loaded.sim.switch(token_seconds=70, export_seconds=60)
+    loaded.sim.switch(token_seconds=70, export_seconds=300)
     loaded.sim.mutate(2, company="usmf")
-    loaded.configure(polls=200)
+    loaded.configure(polls=50, poll_seconds=20)  # several tokens end while one status is waited for
     report = loaded.sync_wait()
     assert statuses(report) == {"succeeded"}, reasons(report)
     assert_law(loaded)
@@ -632,10 +685,7 @@ def test_all_seven_entities(tmp_path: Path) -> None:
 
 def test_overlapping_schedules(wide: FinopsWorld) -> None:
     wide.sim.mutate(2, company="usmf")
-    theirs = Asked("ExportToPackageAsync", "Postroad", "theirs", f"theirs-{wide.now}", False, "demf")
-    wide.sim.switch(export_seconds=600)
-    wide.sim.exporter.start(theirs, [], wide.now, wide.sim.switches)
-    wide.sim.switch(export_seconds=5)
+    begin_theirs(wide, "Postroad", 600)
     report = wide.sync()
     assert statuses(report) == {"waiting"}
     assert "takes no export now" in reasons(report)

@@ -199,6 +199,18 @@ def test_the_same_refused_secret_wastes_no_call() -> None:
     assert len(bench.requests) == 1
 
 
+def test_a_call_that_asks_for_long_may_outlive_several_secrets() -> None:
+    building, refused, done = httpx.Response(202), httpx.Response(401), httpx.Response(200)
+
+    def classify(status: int, _headers: Mapping[str, str], _body: bytes) -> Exception | None:
+        return ThrottledError("still building", 1.0) if status == 202 else None
+
+    bench = Bench(building, refused, building, refused, done, classify=classify)
+    bench.secrets = [SECRET, "renewed-secret", "third-secret"]
+    assert bench.post().status == 200
+    assert bench.requests[-1].headers["authorization"] == "token third-secret"
+
+
 def test_a_second_refused_secret_is_the_end() -> None:
     bench = Bench(httpx.Response(403))
     bench.secrets = [SECRET, "renewed-secret", "third-secret"]

@@ -132,7 +132,7 @@ class Runs:
             known = bench.tracking.feeds.cursor(bench.connection, changes.name) is not None
             reason = None if known else "first load"
         if reason is not None:
-            return reason if reason == AGAIN else f"full refresh: {reason}"
+            return reason if reason == AGAIN else f"{feed.work}: {reason}"
         return None if feed.scope.moves else "changes" if changes is not None else "nothing yet"
 
     def list(self, limit: int = 50) -> list[Mapping[str, Any]]:

@@ -244,29 +244,35 @@ class Close:
         tracking = self.bench.tracking
         walk = self.walk
         superseded = [] if self.scope.sweeps else self._answered()  # a key alone answers nothing
-        pays = self._pays()
+        whole = self._whole_since()
+        owed = tracking.feeds.entity(self.bench.connection, self.dataset.entity.name)["due_landing"] or 0
+        pays = whole is not None and whole >= owed
         with tracking.database.write(Point.CLOSE_DONE) as db:
             tracking.walks.close(db, walk, pays=pays)
-            tracking.rejections.close_before(db, walk)
+            tracking.rejections.close_before(db, walk, whole)
             tracking.rejections.close_ids(db, superseded)
             if members:
                 tracking.files.forget(db, walk["id"])
             elif self.scope == ALL:
                 tracking.files.keep(db, self.dataset.name, walk["id"], self.kept)
 
-    def _pays(self) -> bool:
-        """Whether every other scope of the entity, moving ones aside, has closed since its refresh came due."""
+    def _whole_since(self) -> int | None:
+        """The landing number behind which every scope of the entity, moving ones aside, was read; None if one was not.
+
+        This walk counts as closed. It pays what came due before that number.
+        """
         if self.scope.moves:
-            return False
+            return None
         name = self.dataset.entity.name
-        owed = self.bench.tracking.feeds.entity(self.bench.connection, name)["due_landing"] or 0
         others = [feed.scope.name for feed in self.bench.walk_feeds(name) if not feed.scope.moves]
-        closed = [
-            self.bench.tracking.walks.closed(self.bench.connection, name, other)
-            for other in others
-            if other != self.scope.name
-        ]
-        return all(walk is not None and walk["begun_landing"] >= owed for walk in closed)
+        begun: list[int] = [self.walk["begun_landing"]]
+        for other in others:
+            walk = self.bench.tracking.walks.closed(self.bench.connection, name, other)
+            if other != self.scope.name and walk is None:
+                return None
+            if other != self.scope.name and walk is not None:
+                begun.append(walk["begun_landing"])
+        return min(begun)
 
     def _note_absent(self, absent: Sequence[str]) -> None:
         if self.walk["kind"] == "walk" and not self.scope.moves:

@@ -23,13 +23,14 @@ from postroad.tracking.runs import Claim
 
 @dataclass
 class Fetch:
-    """What is fetched under one claim: from which feed, of which scope, for which walk."""
+    """What is fetched under one claim: from which feed, of which scope, for which walk; `asked` is when, by landing."""
 
     bench: Bench
     claim: Claim
     feed: Feed
     scope: Scope = ALL
     walk: int | None = None
+    asked: int = 0
 
     def payloads(
         self, cursor: Any, limit: int | None, begun: Iterator[Payload] | None = None
@@ -38,7 +39,8 @@ class Fetch:
 
         `begun` is a fetch from that cursor which somebody has begun already.
         """
-        want = Want(cursor, self._entities(), self.scope)
+        self.asked = self.bench.tracking.feeds.landing()
+        want = Want(cursor, self._entities(), self.scope, landing=self.asked)
         answers = self.bench.source.fetch(self.feed, want) if begun is None else begun
         yield from self._landed(answers, limit)
 
@@ -61,6 +63,8 @@ class Fetch:
             if payload is None:
                 return
             self.bench.reporter.stage(Stage.LAND, name)
+            if payload.asked is not None:
+                self.asked = min(self.asked, payload.asked)
             row = self._land(payload, number + 1)
             if row is not None and payload.body is not None:
                 yield row, payload.body
@@ -115,15 +119,15 @@ def _forget_the_others(bench: Bench, reason: str) -> None:
 
 def _poll_once(bench: Bench, claim: Claim, feed: Feed, limit: int | None) -> dict[str, Exception]:
     feeds = bench.tracking.feeds
-    asked_at = feeds.landing()
     failed: dict[str, Exception] = {}
+    fetch = Fetch(bench, claim, feed)
     try:
-        for row, _ in Fetch(bench, claim, feed).payloads(feeds.cursor(claim.connection, feed.name), limit):
+        for row, _ in fetch.payloads(feeds.cursor(claim.connection, feed.name), limit):
             bench.reporter.progress(f"{claim.connection}.{feed.name}", 0, row["size"])
     except LimitReached:
         return failed
     except EntitiesFailedError as error:
         failed = error.causes
     read = [entity.name for entity in feed.entities if entity.name not in failed]
-    feeds.reached_head(claim, read, asked_at)
+    feeds.reached_head(claim, read, fetch.asked)
     return failed

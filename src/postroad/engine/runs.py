@@ -209,9 +209,10 @@ class Runner:
                 self._under_claim(feed, partial(self._walk, feed=feed, reason=reason))
 
     def _waits(self, feed: Feed) -> bool:
-        """Whether a walk of the feed is open and may not close yet."""
-        is_open = self.bench.tracking.walks.open(self.bench.connection, feed.entities[0].name, feed.scope.name)
-        return is_open is not None and may_close(self.bench, feed) is None
+        """Whether a walk of the feed is fetched whole and may not close before one more poll."""
+        walked = self.bench.tracking.walks.open(self.bench.connection, feed.entities[0].name, feed.scope.name)
+        ready = walked is not None and walked["fetched"] and walked["confirmed"]
+        return bool(ready) and may_close(self.bench, feed) is None
 
     def _wanted(self, feed: Feed) -> str | None:
         asked = self._asked(feed)
@@ -232,7 +233,7 @@ class Runner:
     def _walk(self, claim: Claim, feed: Feed, reason: str | None) -> bool:
         """Walk a feed; False if its cursor was foreign: its position is forgotten, and it has to begin again."""
         if reason != AGAIN:
-            self.bench.reporter.say(f"{self.bench.connection}.{feed.name}: full refresh: {reason}")
+            self.bench.reporter.say(f"{self.bench.connection}.{feed.name}: {feed.work}: {reason}")
         since = self._asked(feed).since
         done = walk(self.bench, claim, feed, self.options.limit, anew=reason != AGAIN, since=since)
         self._foreign = self._foreign or not done

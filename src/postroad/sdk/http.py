@@ -170,6 +170,7 @@ class HttpClient:
             except TransientError as error:
                 failures += 1
                 self._pause(error, failures)
+                renewed = False  # a call that asks again and again may outlive more than one token
 
     def _attempt(self, question: _Question, credentials: Credentials) -> Answer:
         self._spend()

@@ -39,6 +39,11 @@ from postroad.tracking.runs import Claim, Runs
 # Made once: making a statement costs SQLAlchemy more than executing it.
 _INSERT = insert(payloads).returning(payloads)
 _PROGRESS = update(walks).where(walks.c.id == bindparam("of_walk"))
+_BEGINS = (
+    update(walks)
+    .where((walks.c.id == bindparam("of_walk")) & walks.c.last_landing.is_(None))
+    .values(begun_landing=bindparam("at"))
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,8 @@ class Feeds:
                 raise LostClaimError(f"payload {number} of {claim.feed} was numbered by somebody else")
             if walk is not None:
                 require_open(db, walk)
+            if walk is not None and payload.begins:
+                db.execute(_BEGINS, {"of_walk": walk, "at": newest_landing(db)})
             now = self._database.now(db)
             if landed is None:
                 move_feed(db, claim.connection, claim.feed, cursor=payload.cursor, moved_at=now)

@@ -102,16 +102,20 @@ class Rejections:
         with self._database.read() as db:
             return many(db.execute(select(rejections).where(wanted).order_by(rejections.c.id)))
 
-    def close_before(self, db: Connection, walk: Row) -> None:
+    def close_before(self, db: Connection, walk: Row, whole: int | None) -> None:
         """Within a closing transaction: what landed before a walk began is superseded by the walk (sequence 9).
 
-        The walk of a part of the entity supersedes only what earlier walks of the same part rejected.
+        The walk of a part of the entity supersedes only what earlier walks of the same part rejected, and those of the
+        changes that landed before every part was read: up to landing number `whole`, None if some part never was.
         """
-        older = _open(walk["connection"], walk["entity"]) & (rejections.c.payload <= walk["begun_landing"])
+        mine, payload = _open(walk["connection"], walk["entity"]), rejections.c.payload
+        older = payload <= walk["begun_landing"]
         if walk["scope"] != ALL.name:
             same = of_scope(walk["connection"], walk["entity"], walk["scope"])
             older &= rejections.c.walk.in_(select(walks.c.id).where(same))
-        _close(db, older, "superseded", self._database.now(db))
+            if whole is not None:
+                older |= rejections.c.walk.is_(None) & (payload <= whole)
+        _close(db, mine & older, "superseded", self._database.now(db))
 
     def close_ids(self, db: Connection, ids: Sequence[int], reason: str = "superseded") -> None:
         """Within a closing transaction: these rejections are superseded, or what the reason says."""

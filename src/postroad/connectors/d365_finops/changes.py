@@ -18,7 +18,7 @@ from postroad.connectors.d365_finops.exports import LostError, Pause
 from postroad.connectors.d365_finops.faults import FileError
 from postroad.connectors.d365_finops.session import Session
 from postroad.errors import CursorExpiredError, EntitiesFailedError, RemoteError
-from postroad.records import Json, Payload
+from postroad.records import Payload, Want
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,13 @@ class Round:
     """An open round: the companies that are left, the execution of the first of them, and what of it has landed.
 
     `fresh` entities take their position in this round; `broken` ones could not, and why; `lost` ones held a position,
-    and changes behind it are gone, and why.
+    and changes behind it are gone, and why. `asked` is the landing number at which the round was opened.
     """
 
     left: tuple[str, ...]
     fresh: tuple[str, ...]
     size: int
+    asked: int = 0
     execution: str | None = None
     began: float = 0.0
     seen: bool = False
@@ -43,11 +44,12 @@ class Round:
 class Poll:
     """One reading of the changes of some entities to their head."""
 
-    def __init__(self, session: Session, declarations: Sequence[Declaration], cursor: Json) -> None:
+    def __init__(self, session: Session, declarations: Sequence[Declaration], want: Want) -> None:
         self._session = session
         self._declarations = declarations
         self._names = [each.name for each in declarations]
-        self._cursor: dict[str, Any] = {name: held for name, held in (cursor or {}).items() if name in self._names}
+        self._asked = want.landing
+        self._cursor: dict[str, Any] = {name: held for name, held in (want.cursor or {}).items() if name in self._names}
 
     def payloads(self) -> Iterator[Payload]:
         """What follows the cursor; an open round is gone on with, and ends the poll.
@@ -63,7 +65,7 @@ class Poll:
                 yield self._moved(here)
             here = yield from self._company(here)
             yield self._moved(here)
-        yield Payload(None, self._final(here))
+        yield Payload(None, self._final(here), asked=here.asked)
         self._refuse_lost(here.lost or {})
         if here.broken:
             raise EntitiesFailedError({name: RemoteError(why) for name, why in here.broken.items()})
@@ -128,7 +130,7 @@ class Poll:
         found = next((held["round"] for held in self._cursor.values() if held.get("round")), None)
         new = [name for name in self._names if name not in self._cursor]
         if found is None:
-            return Round(self._session.settings.companies, tuple(new), self._session.block_size)
+            return Round(self._session.settings.companies, tuple(new), self._session.block_size, self._asked)
         here = Round(**{**found, "left": tuple(found["left"]), "fresh": tuple(found["fresh"])})
         forgotten = [name for name in new if name not in here.fresh]
         kept = {name: why for name, why in (here.lost or {}).items() if name not in forgotten}

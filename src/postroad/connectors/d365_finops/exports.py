@@ -55,14 +55,24 @@ class Exports:
 
     def ended(self, execution: Execution, *, seen: bool) -> str | Pause:
         """The final status of an execution, started if nobody has yet; a Pause while it has none."""
+        status = self.found(execution, seen=seen)
+        return self.started(execution) if status is None else self.awaited(execution, status)
+
+    def found(self, execution: Execution, *, seen: bool) -> str | None:
+        """The status of an execution as it is now; None for one that nobody has started, as far as is known."""
         status = self._api.status(execution)
-        if status is None:
-            if seen or self._age(execution) > self._settings.history_days * 86_400:
-                raise LostError("Finance & Operations does not know the execution any more, which it knew")
-            refused = self._start(execution)
-            if refused is not None:
-                return self._busy(execution, refused)
-        elif status in FINAL:
+        if status is None and (seen or self._age(execution) > self._settings.history_days * 86_400):
+            raise LostError("Finance & Operations does not know the execution any more, which it knew")
+        return status
+
+    def started(self, execution: Execution) -> str | Pause:
+        """Start an execution; its final status, or a Pause while it has none, or cannot be started now."""
+        refused = self._start(execution)
+        return self.awaited(execution, None) if refused is None else self._busy(execution, refused)
+
+    def awaited(self, execution: Execution, status: str | None) -> str | Pause:
+        """The final status of an execution that was started; a Pause while it has none."""
+        if status in FINAL:
             return status
         try:
             return self._api.final_status(execution)

@@ -67,7 +67,7 @@ class FinopsSource:
         """See `Source.fetch`."""
         names = want.entities or tuple(entity.name for entity in feed.entities)
         if feed.kind == "changes":
-            return Poll(self._session, [self._entities[name] for name in names], want.cursor).payloads()
+            return Poll(self._session, [self._entities[name] for name in names], want).payloads()
         if want.keys is not None:
             return rows_of_keys(self._api, self._settings.base, self._entities[names[0]], want)
         if names[0] in self._settings.odata:

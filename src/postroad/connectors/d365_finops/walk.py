@@ -2,11 +2,15 @@
 
 That project exports everything each time, so the walk leaves the positions of change tracking alone: a walk that is
 parked or abandoned costs no change. The cursor holds the execution, and how many blocks of its file have landed.
+
+The walk begins where its export does: a row that landed before and was deleted before the export read is in no page,
+and nobody tells of it (sequence 21). So an execution is started only right after its id was made durable together with
+that beginning. One that nobody knows later may have begun at any time since: another one is started in its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -23,21 +27,11 @@ NO_ROWS = b""
 def walk(session: Session, declaration: Declaration, want: Want) -> Iterator[Payload]:
     """The pages after the cursor; RemoteError for an export that did not fully succeed, of which nothing is kept."""
     settings = session.settings
-    cursor: dict[str, Any] = dict(want.cursor or {})
-    if cursor and cursor["scope"] != settings.scope:
+    cursor: dict[str, Any] = dict(want.cursor or {"scope": settings.scope, "blocks": 0, "size": session.block_size})
+    if cursor["scope"] != settings.scope:
         raise CursorExpiredError(f"the export of {declaration.name} began under other settings", [declaration.name])
-    if not cursor.get("execution"):
-        cursor = {"scope": settings.scope, "blocks": 0, "size": session.block_size, **session.exports.minted()}
-        yield Payload(None, dict(cursor), scope=want.scope.name)
-    company = want.scope.equals or settings.companies[0]
-    execution = Execution(cursor["execution"], f"{settings.project} {declaration.name}", company, cursor["began"])
     try:
-        status = session.exports.ended(execution, seen=cursor["seen"])
-        if isinstance(status, Pause):
-            if status.seen and not cursor["seen"]:
-                yield Payload(None, {**cursor, "seen": True}, scope=want.scope.name)
-            raise status.error
-        _require_whole(session.exports.failed(execution, {declaration.name: declaration.label}, status))
+        execution = yield from _exported(session, declaration, want, cursor)
         with session.exports.package(execution) as package:
             pieces = session.pieces(package, execution, declaration, cursor["size"])
             yield from _pages(islice(pieces, cursor["blocks"], None), cursor, declaration, want.scope.name)
@@ -45,8 +39,41 @@ def walk(session: Session, declaration: Declaration, want: Want) -> Iterator[Pay
         if cursor["blocks"]:  # pages of two exports would keep what was deleted between them
             raise CursorExpiredError(f"{error}, half-way", [declaration.name]) from None
         # A full export can be asked for again: nothing is lost but its time.
-        yield Payload(None, {**cursor, "execution": None}, scope=want.scope.name)
+        yield Payload(None, {**cursor, "execution": None, "began": None}, scope=want.scope.name)
         raise RemoteError(f"{error}; the next run asks for another one") from None
+
+
+def _exported(
+    session: Session, declaration: Declaration, want: Want, cursor: dict[str, Any]
+) -> Generator[Payload, None, Execution]:
+    """The execution of the cursor once it has fully succeeded, or that of a new one; ThrottledError until then."""
+    exports, scope = session.exports, want.scope.name
+    execution = _execution(session, declaration, want, cursor)
+    status = exports.found(execution, seen=cursor["seen"]) if execution is not None else None
+    if execution is None or status is None:
+        since = cursor.get("began")  # the patience of one beginning, however often it is tried
+        cursor |= exports.minted() | ({"began": since} if since is not None else {})
+        yield Payload(None, dict(cursor), scope=scope, begins=True)
+        execution = _execution(session, declaration, want, cursor)
+        assert execution is not None
+        ended = exports.started(execution)
+    else:
+        ended = exports.awaited(execution, status)
+    if isinstance(ended, Pause):
+        if ended.seen and not cursor["seen"]:
+            yield Payload(None, {**cursor, "seen": True}, scope=scope)
+        raise ended.error
+    cursor["seen"] = True
+    _require_whole(exports.failed(execution, {declaration.name: declaration.label}, ended))
+    return execution
+
+
+def _execution(session: Session, declaration: Declaration, want: Want, cursor: Mapping[str, Any]) -> Execution | None:
+    if not cursor.get("execution"):
+        return None
+    settings = session.settings
+    company = want.scope.equals or settings.companies[0]
+    return Execution(cursor["execution"], f"{settings.project} {declaration.name}", company, cursor["began"])
 
 
 def _require_whole(failed: Mapping[str, str]) -> None:
