@@ -147,7 +147,7 @@ def test_the_demo_finds_what_was_done(tmp_path: Path) -> None:
     _, first, deeds, second, asked = re.split(r"^\d\. ", done.stdout, flags=re.MULTILINE)
     entities = {name for name in figures(first) if name.startswith("xledger.")}
     assert entities == {f"xledger.{entity.name}" for entity in EIGHT}
-    assert {name.partition(".")[0] for name in figures(deeds)} == {"xledger", "links"}
+    assert {name.partition(".")[0] for name in figures(deeds)} == {"xledger", "links", "finops"}
     told = {name: row[1:4] for name, row in figures(second).items()}
     assert told == {name: [0, 0, 0] for name in figures(first)} | figures(deeds)
     joined, history = asked.split("The history")

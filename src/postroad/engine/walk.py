@@ -103,7 +103,7 @@ def _sweep(bench: Bench, feed: Feed, entity: str) -> str | None:
     begun = [each["begun_at"] for each in swept if each is not None]
     begun.append(min(each["begun_at"] if each is not None else 0 for each in walked))
     over = bench.now() >= max(begun) / 1e6 + every
-    return f"every {every / 3600:g} h" if over else None
+    return (f"every {every / 3600:g} h" if every else "at each run") if over else None
 
 
 def walk(bench: Bench, claim: Claim, feed: Feed, limit: int | None, *, anew: bool, since: str | None = None) -> bool:

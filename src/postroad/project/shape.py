@@ -56,7 +56,7 @@ def _every(value: object) -> object:
 
 def _often(value: object) -> object:
     words = {"hourly": "1h", "daily": "1d", "weekly": "7d"}
-    return _every(words.get(value, value) if isinstance(value, str) else value)
+    return 0.0 if value == "always" else _every(words.get(value, value) if isinstance(value, str) else value)
 
 
 def _since(value: str) -> str:
@@ -89,7 +89,7 @@ Every = Annotated[float, BeforeValidator(_every), WithJsonSchema({"type": "strin
 Often = Annotated[
     float,
     BeforeValidator(_often),
-    WithJsonSchema({"type": "string", "pattern": r"^(hourly|daily|weekly|\d{1,6}\s*[mhd])$"}),
+    WithJsonSchema({"type": "string", "pattern": r"^(always|hourly|daily|weekly|\d{1,6}\s*[mhd])$"}),
 ]
 
 
@@ -316,7 +316,8 @@ class SyncShape(Shape):
         None, description="Tell of an entity that is out of step for so long: 30m, 12h or 7d; a day unless said."
     )
     sweep_deletes: Often | None = Field(
-        None, description="Read all keys so often, as daily or 12h, and delete the rows that are gone."
+        None,
+        description="Read all keys so often, as daily or 12h, or always: at each run; and delete the rows that are gone.",
     )
 
 

@@ -4,6 +4,7 @@ on Finance & Operations.
 
 from __future__ import annotations
 
+from postroad.connectors.d365_finops.demo import DEMO
 from postroad.connectors.d365_finops.example import EXAMPLE
 from postroad.connectors.d365_finops.settings import FinopsSettings
 from postroad.sdk.connector import Connector, Source, Tools
@@ -30,4 +31,5 @@ connector = Connector(
     source=_source,
     simulator=_simulator,
     example=EXAMPLE,
+    demo=DEMO,
 )

@@ -18,18 +18,18 @@ connections:
     client_id: {DEMO_CLIENT_ID}
     client_secret: secret://FO_SECRET
     companies: [usmf, demf]
-    entities: [VendorsV2, MainAccounts]
+    entities: [VendorsV2, CustomersV3, ReleasedProductsV2, PurchaseOrderHeadersV2]
     # Only for the simulator on this machine; leave these out for the real system.
     package_hosts: [127.0.0.1]
     allow_http: true
-    poll_seconds: 2
+    poll_seconds: 1
 """
 
 VENDORS_YAML = """\
 sync:
   - from: finops
-    entities: [VendorsV2, MainAccounts]
-    sweep_deletes: daily
+    entities: [VendorsV2, CustomersV3, ReleasedProductsV2, PurchaseOrderHeadersV2]
+    sweep_deletes: always  # at each run; for the real system `daily` does
 """
 
 DOT_ENV = f"""\
@@ -50,8 +50,8 @@ and in another one, in this folder:
     postroad status
     postroad query "select dataAreaId, count(*) from finops.VendorsV2 group by 1"
 
-Run again whenever you like: only what changed is exported. A deletion is in no export: once a day all keys are read,
-and what is gone is deleted.
+Run again whenever you like: only what changed is exported. A deletion is in no export: all keys are read, and what is
+gone is deleted.
 """
 
 EXAMPLE = {
