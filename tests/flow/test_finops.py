@@ -591,6 +591,14 @@ def test_a_value_that_cannot_be_read_costs_its_row_alone(loaded: FinopsWorld) ->
     assert loaded.rejected() == []
 
 
+def test_a_file_with_fewer_rows_than_were_written_is_read_in_full_another_way(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(5, company="usmf")
+    loaded.sim.fault("rows", entity="VendorsV2", wound="lost", row=3)
+    loaded.sync_wait()
+    assert_law(loaded)
+    assert any("says that it wrote 5" in sentence for sentence in loaded.said)
+
+
 def test_duplicate_key_in_a_file(loaded: FinopsWorld) -> None:
     loaded.sim.mutate(4, company="usmf")
     loaded.sim.fault("rows", entity="VendorsV2", wound="duplicate", column="VendorSearchName", value="older", row=1)

@@ -317,7 +317,7 @@ class SyncShape(Shape):
     )
     sweep_deletes: Often | None = Field(
         None,
-        description="Read all keys so often, as daily or 12h, or always: at each run; and delete the rows that are gone.",
+        description="Read all keys so often, as daily, 12h or always (at each run), and delete the rows that are gone.",
     )
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
 import httpx
@@ -114,13 +114,17 @@ class Api:
         except (ValueError, TypeError, KeyError):
             return {}
 
-    def rows(self, execution: Execution) -> int | None:
-        """How many rows an execution exported in all; None where it is not told."""
+    def rows(self, execution: Execution, step: Literal["Staging", "Target"]) -> Mapping[str, int]:
+        """How many rows an execution read (staging) or wrote (target), by label; nothing unless all of it is told."""
         options = {"$filter": f"JobId eq '{execution.id}'"}
-        found = value_of(self._actions.get(path=f"/data/DataManagementExecutionJobDetails?{urlencode(options)}").body)
-        told = [row.get("StagingRecordsCreatedCount") for row in found or () if isinstance(row, dict)]
-        counts = [each for each in told if isinstance(each, int)]
-        return sum(counts) if told and len(counts) == len(told) else None
+        try:
+            answer = self._actions.get(path=f"/data/DataManagementExecutionJobDetails?{urlencode(options)}")
+        except RefusedError:
+            return {}
+        details = [row for row in value_of(answer.body) or () if isinstance(row, dict)]
+        told = {str(row.get("EntityName")): row.get(f"{step}RecordsCreatedCount") for row in details}
+        counts = {label: count for label, count in told.items() if isinstance(count, int)}
+        return counts if len(counts) == len(details) else {}
 
     def project(self, name: str) -> None:
         """RemoteError unless there is an export project of that name."""

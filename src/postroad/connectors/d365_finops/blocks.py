@@ -47,6 +47,25 @@ def blocks(pieces: Iterator[bytes], encoding: str, delimiter: str, qualifier: st
         yield Block(captions, _packed(waiting))
 
 
+def rows_in(pieces: Iterator[bytes], encoding: str, qualifier: str) -> int | None:
+    """How many rows a file has behind its header, where qualifiers come in pairs; None for one that is no such text.
+
+    A stray qualifier hides rows, and a blank line counts as one.
+    """
+    count, odd, last = -1, 0, "\n"
+    try:
+        for text in _decoded(pieces, encoding):
+            outside = text.split(qualifier)
+            count += sum(part.count("\n") for part in outside[odd::2])
+            odd = (odd + len(outside) - 1) % 2
+            last = text[-1:] or last
+    except FileError:
+        for _ in pieces:  # whoever counts also proves that the file can be read to its end
+            pass
+        return None
+    return max(0, count + (last != "\n"))
+
+
 def _decoded(pieces: Iterator[bytes], encoding: str) -> Iterator[str]:
     first = next(pieces, b"")
     mark, found = next(((mark, name) for mark, name in MARKS if first.startswith(mark)), (b"", encoding))

@@ -9,11 +9,13 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 
 from postroad.connectors.d365_finops import faults
 from postroad.connectors.d365_finops.api import FINAL, Api, Execution
+from postroad.connectors.d365_finops.blocks import rows_in
 from postroad.connectors.d365_finops.download import Download
 from postroad.connectors.d365_finops.faults import BuildingError, GoneError, MissingError, RefusedError
 from postroad.connectors.d365_finops.package import DamagedError, Package
@@ -48,6 +50,7 @@ class Exports:
         self._settings = settings
         self._tools = tools
         self._transport = transport
+        self._told: tuple[str, Mapping[str, int]] | None = None
 
     def minted(self) -> dict[str, Json]:
         """A new execution id, and when it was made."""
@@ -87,27 +90,36 @@ class Exports:
 
         Such an export may have no link at all (fact sheet 2.4).
         """
+        settings = self._settings
         for attempt in range(DAMAGED_TRIES):
             try:
-                link = Download(self._settings, self._tools, lambda: self._api.link(execution), self._transport)
+                link = Download(settings, self._tools, lambda: self._api.link(execution), self._transport)
                 file = link.fetched()
             except GoneError as error:
                 raise LostError(str(error)) from None
             except MissingError as error:
-                if self._api.rows(execution) == 0:
+                read = self._api.rows(execution, "Staging")
+                if read and not any(read.values()):
                     yield None
                     return
                 raise self._patience(execution, str(error)) from None
             with file:
                 try:
-                    package = Package(file, self._settings.most_unpacked_megabytes * MB)
-                    package.sound()
+                    package = Package(file, settings.most_unpacked_megabytes * MB)
+                    package.sound(partial(rows_in, encoding=settings.encoding, qualifier=settings.qualifier))
                 except DamagedError:
                     if attempt == DAMAGED_TRIES - 1:
                         raise
                     continue
                 yield package
                 return
+
+    def rows(self, execution: Execution) -> Mapping[str, int]:
+        """How many rows each entity's file was given, by label in small letters, as far as the system tells."""
+        if self._told is None or self._told[0] != execution.id:
+            counts = self._api.rows(execution, "Target")
+            self._told = (execution.id, {label.casefold(): count for label, count in counts.items()})
+        return self._told[1]
 
     def failed(self, execution: Execution, labels: Mapping[str, str], status: str) -> dict[str, str]:
         """The entities that did not fully succeed, by public name, each with why; `labels` are those of all."""

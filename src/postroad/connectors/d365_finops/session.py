@@ -12,6 +12,7 @@ from postroad.connectors.d365_finops.exports import Exports
 from postroad.connectors.d365_finops.faults import FileError
 from postroad.connectors.d365_finops.package import Package
 from postroad.connectors.d365_finops.settings import FinopsSettings
+from postroad.connectors.d365_finops.table import Form, texts
 from postroad.records import Json
 
 MB = 1024 * 1024
@@ -51,15 +52,14 @@ class Session:
     ) -> Iterator[Piece]:
         """The blocks of an entity's file; FileError if it cannot be used."""
         name = None if package is None else package.file(declaration)
+        if package is not None and self.settings.row_counts:
+            self._require_rows(package, name, execution, declaration)
         if package is not None and name is not None:
             if name.casefold().endswith((".xlsx", ".xls", ".xml")):
                 raise FileError(
                     f"{declaration.name} is exported as {name.rpartition('.')[2]}: set its source format to CSV-Unicode"
                 )
-            cut = blocks(
-                package.pieces(name), self.settings.encoding, self.settings.delimiter, self.settings.qualifier, size
-            )
-            for number, block in enumerate(cut):
+            for number, block in enumerate(self._blocks(package, name, size)):
                 self._require_key(declaration, block)
                 meta = {
                     "company": execution.company,
@@ -71,6 +71,29 @@ class Session:
                     "block": number,
                 }
                 yield Piece(declaration, block, f"{execution.id},{declaration.name},{number}", meta)
+
+    def _require_rows(self, package: Package, name: str | None, execution: Execution, declaration: Declaration) -> None:
+        """FileError for a file with fewer rows than the system says that it wrote; more are the lines of broken ones."""
+        wrote = self.exports.rows(execution).get(declaration.label.casefold(), 0)
+        counted = 0 if name is None else package.rows[name]
+        if counted is None or counted >= wrote:
+            return
+        # A stray text qualifier hides rows from a plain count: what is taken and what is refused tell them apart.
+        found = 0 if name is None else sum(self._lines(block) for block in self._blocks(package, name, self.block_size))
+        if found < wrote:
+            raise FileError(
+                f"the file of {declaration.name} has {found:,} rows, and Finance & Operations says that it wrote "
+                f"{wrote:,}; if it counts otherwise, set row_counts to false"
+            )
+
+    def _lines(self, block: Block) -> int:
+        form = Form(block.captions, self.settings.delimiter, self.settings.qualifier)
+        found = texts(block.text, form, block.captions[:1], block.captions)
+        return len(found.places) + len(found.broken)
+
+    def _blocks(self, package: Package, name: str, size: int) -> Iterator[Block]:
+        settings = self.settings
+        return blocks(package.pieces(name), settings.encoding, settings.delimiter, settings.qualifier, size)
 
     def _require_key(self, declaration: Declaration, block: Block) -> None:
         lost = [name for name in declaration.own_key if name.upper() not in block.captions]

@@ -76,6 +76,9 @@ class FinopsSettings(BaseModel):
     history_days: float = Field(
         default=6.0, gt=0, description="Finance & Operations forgets its executions after seven days."
     )
+    row_counts: bool = Field(
+        default=True, description="Refuse a file with fewer rows than Finance & Operations says that it wrote."
+    )
     timeout: float = Field(default=120.0, gt=0, description="Seconds to wait for an answer.")
     burst: int = Field(default=100, ge=1, description="Calls that we allow ourselves in 5 seconds.")
     block_megabytes: float = Field(default=8.0, gt=0, le=64, description="The largest payload that a file is cut into.")

@@ -47,8 +47,8 @@ class CsvWriter:
             for place, wound in wounds.items():
                 cells = self._file.cells(block, place, self._texts)
                 texts[place] = wound.inflict(cells, self._row, self._form.row_delimiter)
-            lines = pa.array(texts)
-        return joined(lines, self._form.row_delimiter) + self._form.row_delimiter
+            lines = pa.array([text for text in texts if text], pa.string())
+        return joined(lines, self._form.row_delimiter) + self._form.row_delimiter if len(lines) else ""
 
     def _column(self, field: Field, block: Block) -> pa.Array:
         return each(block.column(field), lambda values: self._quoted(self._texts.of(field, values)))

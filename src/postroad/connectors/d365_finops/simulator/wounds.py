@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-Kind = Literal["extra", "missing", "newline", "quote", "value", "duplicate"]
+Kind = Literal["extra", "missing", "newline", "quote", "value", "duplicate", "lost"]
 Render = Callable[[Sequence[str]], str]
 """From the texts of a row's cells to the row as it stands in the file, without its end."""
 
@@ -24,7 +24,9 @@ class Wound:
     value: str = ""
 
     def inflict(self, cells: list[str], render: Render, end: str) -> str:
-        """The row as it stands in the file."""
+        """The row as it stands in the file; nothing of one that is lost on the way."""
+        if self.kind == "lost":
+            return ""
         upto = cells[: self.column + 1]
         if self.kind == "extra":
             return render([*cells, "surplus"])
