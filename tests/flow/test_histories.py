@@ -13,7 +13,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.flow import steps
+from tests.flow import finops_steps, steps
+from tests.flow.finops_world import FinopsWorld
+from tests.flow.finops_world import assert_law as assert_exports
+from tests.flow.finops_world import settle as settle_exports
 from tests.flow.law import assert_law, refused_keys, settle, unreadable_keys
 from tests.flow.stages import NIGHT_OF_TWO_HOURS, Cast, Stage
 from tests.flow.steps import Scene, Step, histories
@@ -95,3 +98,28 @@ def _played(scene: Scene, rounds: list[list[Step]], refresh: bool) -> None:
     for shown in scene.world.datasets:
         if refresh or shown.connection == "links":
             assert refused_keys(scene.world, shown) == unreadable_keys(scene.world, shown)
+
+
+EXPORTED = {"VendorsV2": 12, "MainAccounts": 5}
+
+
+@pytest.mark.timeout(600)
+def test_any_history_of_exports() -> None:
+    """Whatever happened, clean runs and a sweep bring the lake to what Finance & Operations holds, per company."""
+
+    @settings(max_examples=int(3 * TIMES), phases=[Phase.generate], deadline=None,
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(rounds=finops_steps.histories(3), loaded=st.booleans())
+    def play(rounds: list[list[finops_steps.Step]], loaded: bool) -> None:
+        with (
+            tempfile.TemporaryDirectory() as temporary,
+            FinopsWorld(Path(temporary), sizes=EXPORTED, settings={"polls": 12}) as world,
+        ):
+            if loaded:
+                world.sync_wait()
+            for step in chain(*rounds):
+                step(world)
+            settle_exports(world)
+            assert_exports(world)
+
+    play()

@@ -73,23 +73,28 @@ class Session:
                 yield Piece(declaration, block, f"{execution.id},{declaration.name},{number}", meta)
 
     def _require_rows(self, package: Package, name: str | None, execution: Execution, declaration: Declaration) -> None:
-        """FileError for a file with fewer rows than the system says that it wrote; more are the lines of broken ones."""
+        """FileError for a file with fewer rows than the system says that it wrote; more are lines of broken ones."""
         wrote = self.exports.rows(execution).get(declaration.label.casefold(), 0)
         counted = 0 if name is None else package.rows[name]
         if counted is None or counted >= wrote:
             return
         # A stray text qualifier hides rows from a plain count: what is taken and what is refused tell them apart.
-        found = 0 if name is None else sum(self._lines(block) for block in self._blocks(package, name, self.block_size))
+        found = 0 if name is None else self._lines(package, name, declaration)
         if found < wrote:
             raise FileError(
                 f"the file of {declaration.name} has {found:,} rows, and Finance & Operations says that it wrote "
                 f"{wrote:,}; if it counts otherwise, set row_counts to false"
             )
 
-    def _lines(self, block: Block) -> int:
-        form = Form(block.captions, self.settings.delimiter, self.settings.qualifier)
-        found = texts(block.text, form, block.captions[:1], block.captions)
-        return len(found.places) + len(found.broken)
+    def _lines(self, package: Package, name: str, declaration: Declaration) -> int:
+        """How many rows would be taken from a file, and lines of it refused."""
+        several = [each.caption for each in declaration.fields if each.kind == "m"]
+        count = 0
+        for block in self._blocks(package, name, self.block_size):
+            form = Form(block.captions, self.settings.delimiter, self.settings.qualifier)
+            found = texts(block.text, form, block.captions[:1], several)
+            count += len(found.places) + len(found.broken)
+        return count
 
     def _blocks(self, package: Package, name: str, size: int) -> Iterator[Block]:
         settings = self.settings

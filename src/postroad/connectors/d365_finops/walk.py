@@ -17,6 +17,7 @@ from typing import Any
 from postroad.connectors.d365_finops.api import Execution
 from postroad.connectors.d365_finops.declaration import Declaration
 from postroad.connectors.d365_finops.exports import LostError, Pause
+from postroad.connectors.d365_finops.faults import FileError
 from postroad.connectors.d365_finops.session import Piece, Session
 from postroad.errors import CursorExpiredError, RemoteError
 from postroad.records import Payload, Want
@@ -35,7 +36,7 @@ def walk(session: Session, declaration: Declaration, want: Want) -> Iterator[Pay
         with session.exports.package(execution) as package:
             pieces = session.pieces(package, execution, declaration, cursor["size"])
             yield from _pages(islice(pieces, cursor["blocks"], None), cursor, declaration, want.scope.name)
-    except LostError as error:
+    except (LostError, FileError) as error:
         if cursor["blocks"]:  # pages of two exports would keep what was deleted between them
             raise CursorExpiredError(f"{error}, half-way", [declaration.name]) from None
         # A full export can be asked for again: nothing is lost but its time.
