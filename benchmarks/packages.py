@@ -137,7 +137,7 @@ def serve(vendors: int, broken: int, folder: Path) -> None:
         build = simulator.exporter.start(asked, faults, simulator.clock.now(), simulator.switches).build
         build.done.wait()
 
-        def again(_plan: Any, path: Path, _stopping: threading.Event) -> packages.Build:
+        def again(plan: packages.Plan, path: Path, stopping: threading.Event) -> packages.Build:
             os.link(build.path, path)
             done = packages.Build(path, sound=True)
             done.done.set()

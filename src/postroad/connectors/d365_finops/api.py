@@ -126,6 +126,16 @@ class Api:
         counts = {label: count for label, count in told.items() if isinstance(count, int)}
         return counts if len(counts) == len(details) else {}
 
+    def executions(self, project: str) -> list[str] | None:
+        """The ids of the executions of a project that are still known; None where nobody may list them."""
+        quoted = project.replace("'", "''")
+        options = {"$filter": f"DefinitionGroupId eq '{quoted}'", "$select": "JobId"}
+        try:
+            answer = self._actions.get(path=f"/data/DataManagementExecutionJobs?{urlencode(options)}")
+        except RefusedError:
+            return None
+        return [str(row.get("JobId")) for row in value_of(answer.body) or () if isinstance(row, dict)]
+
     def project(self, name: str) -> None:
         """RemoteError unless there is an export project of that name."""
         quoted = name.replace("'", "''")

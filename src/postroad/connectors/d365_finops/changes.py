@@ -14,7 +14,7 @@ from typing import Any
 
 from postroad.connectors.d365_finops.api import Execution
 from postroad.connectors.d365_finops.declaration import Declaration
-from postroad.connectors.d365_finops.exports import LostError, Pause
+from postroad.connectors.d365_finops.exports import LostError, Pause, mark
 from postroad.connectors.d365_finops.faults import FileError
 from postroad.connectors.d365_finops.session import Session
 from postroad.errors import CursorExpiredError, EntitiesFailedError, RemoteError
@@ -26,13 +26,15 @@ class Round:
     """An open round: the companies that are left, the execution of the first of them, and what of it has landed.
 
     `fresh` entities take their position in this round; `broken` ones could not, and why; `lost` ones held a position,
-    and changes behind it are gone, and why. `asked` is the landing number at which the round was opened.
+    and changes behind it are gone, and why. `asked` is the landing number at which the round was opened. `executions`
+    are marks of the project's that were there before, and of ours.
     """
 
     left: tuple[str, ...]
     fresh: tuple[str, ...]
     size: int
     asked: int = 0
+    executions: tuple[str, ...] | None = None
     execution: str | None = None
     began: float = 0.0
     seen: bool = False
@@ -58,10 +60,10 @@ class Poll:
         """
         self._refuse_foreign()
         self._refuse_lost({name: held["lost"] for name, held in self._cursor.items() if held.get("lost")})
-        here = self._open_round()
+        here = self._watched(self._open_round())
         while here.left:
             if here.execution is None:
-                here = replace(here, **self._session.exports.minted(), blocks=None)
+                here = self._with(here, self._session.exports.minted())
                 yield self._moved(here)
             here = yield from self._company(here)
             yield self._moved(here)
@@ -130,11 +132,37 @@ class Poll:
         found = next((held["round"] for held in self._cursor.values() if held.get("round")), None)
         new = [name for name in self._names if name not in self._cursor]
         if found is None:
-            return Round(self._session.settings.companies, tuple(new), self._session.block_size, self._asked)
-        here = Round(**{**found, "left": tuple(found["left"]), "fresh": tuple(found["fresh"])})
+            lists = [held["executions"] for held in self._cursor.values() if held.get("executions") is not None]
+            before = tuple(sorted({each_mark for each in lists for each_mark in each})) if lists else None
+            return Round(self._session.settings.companies, tuple(new), self._session.block_size, self._asked, before)
+        listed = found["executions"]
+        whole = {"left": tuple(found["left"]), "fresh": tuple(found["fresh"])}
+        here = Round(**{**found, **whole, "executions": None if listed is None else tuple(listed)})
         forgotten = [name for name in new if name not in here.fresh]
         kept = {name: why for name, why in (here.lost or {}).items() if name not in forgotten}
         return replace(here, fresh=(*here.fresh, *forgotten), lost=kept or None)
+
+    def _watched(self, here: Round) -> Round:
+        """The round with the executions that the project has; CursorExpiredError if one of them is a stranger's.
+
+        Whoever exports the project gets the changes, and their positions move: somebody else, another copy of this
+        project, or we ourselves, of whom these books know nothing because they were restored from a backup.
+        """
+        listed = self._session.exports.known()
+        if listed is None:
+            return here
+        held = [name for name in self._names if name in self._cursor and name not in here.fresh]
+        strangers = listed.difference(here.executions or ()) if here.executions is not None else set()
+        if held and strangers:
+            count = f"{len(strangers)} export{'s' if len(strangers) > 1 else ''}"
+            self._refuse_lost(dict.fromkeys(held, f"{count} of {self._session.settings.project} was not ours"))
+        ours = [mark(here.execution)] if here.execution is not None else []
+        return replace(here, executions=tuple(sorted({*listed, *ours})))
+
+    def _with(self, here: Round, minted: Mapping[str, Any]) -> Round:
+        """The round with an execution of its own that is about to be started."""
+        known = here.executions if here.executions is None else (*here.executions, mark(minted["execution"]))
+        return replace(here, **minted, blocks=None, executions=known)
 
     def _moved(self, here: Round) -> Payload:
         return Payload(None, self._as_cursor(here))
@@ -146,8 +174,9 @@ class Poll:
     def _final(self, here: Round) -> dict[str, Any]:
         """The positions after a round; one that could not be taken is none."""
         lost, scope = here.lost or {}, self._session.settings.scope
+        good = {"scope": scope, "executions": here.executions and list(here.executions)}
         return {
-            name: {"scope": scope, "lost": lost[name]} if name in lost else {"scope": scope}
+            name: {"scope": scope, "lost": lost[name]} if name in lost else good
             for name in self._names
             if name not in (here.broken or {})
         }

@@ -5,6 +5,7 @@ The execution id is durable before `ended` is called with it, so whoever comes a
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +41,12 @@ class Pause:
     seen: bool
 
 
+def mark(execution: str) -> str:
+    """A short mark of an execution id, however it is spelt."""
+    plain = "".join(filter(str.isalnum, execution.casefold()))
+    return hashlib.sha256(plain.encode()).hexdigest()[:12]
+
+
 class Exports:
     """The exports of one connection."""
 
@@ -51,6 +58,11 @@ class Exports:
         self._tools = tools
         self._transport = transport
         self._told: tuple[str, Mapping[str, int]] | None = None
+
+    def known(self) -> set[str] | None:
+        """Marks of the executions of the project with change tracking that the system lists; None if it lists none."""
+        found = self._api.executions(self._settings.project) if self._settings.watch_project else None
+        return None if found is None else set(map(mark, found))
 
     def minted(self) -> dict[str, Json]:
         """A new execution id, and when it was made."""

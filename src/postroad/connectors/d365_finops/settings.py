@@ -79,6 +79,10 @@ class FinopsSettings(BaseModel):
     row_counts: bool = Field(
         default=True, description="Refuse a file with fewer rows than Finance & Operations says that it wrote."
     )
+    watch_project: bool = Field(
+        default=True,
+        description="Refresh fully when somebody else has exported the project, who got its changes then.",
+    )
     timeout: float = Field(default=120.0, gt=0, description="Seconds to wait for an answer.")
     burst: int = Field(default=100, ge=1, description="Calls that we allow ourselves in 5 seconds.")
     block_megabytes: float = Field(default=8.0, gt=0, le=64, description="The largest payload that a file is cut into.")
