@@ -70,6 +70,10 @@ class ThrottledError(TransientError):
         super().__init__(message)
 
 
+class NotReadyError(ThrottledError):
+    """The remote system still prepares what this feed asked for: come back later, others go on meanwhile."""
+
+
 class BatchRefusedError(RemoteError):
     """The receiver refused a whole package because of some record in it and applied nothing; send smaller ones."""
 

@@ -26,6 +26,7 @@ from postroad.errors import (
     BusyError,
     ConfigError,
     LostClaimError,
+    NotReadyError,
     PostroadError,
     StoppedError,
     ThrottledError,
@@ -71,6 +72,7 @@ class Runner:
         self._failed: dict[str, Exception] = {}  # in the last poll
         self._broken: dict[str, Exception] = {}  # on our side: nothing more is done on them in this run
         self._foreign = False
+        self._preparing: set[str] = set()  # walks that wait for the remote system alone
         self._refused_before: dict[str, int] = {}
 
     def run(self, entities: Sequence[str]) -> list[Outcome]:
@@ -209,10 +211,11 @@ class Runner:
                 self._under_claim(feed, partial(self._walk, feed=feed, reason=reason))
 
     def _waits(self, feed: Feed) -> bool:
-        """Whether a walk of the feed is fetched whole and may not close before one more poll."""
-        walked = self.bench.tracking.walks.open(self.bench.connection, feed.entities[0].name, feed.scope.name)
-        ready = walked is not None and walked["fetched"] and walked["confirmed"]
-        return bool(ready) and may_close(self.bench, feed) is None
+        """Whether a walk of the feed is open and may not close yet, unless nothing of it is there to be closed."""
+        if feed.name in self._preparing:
+            return False
+        is_open = self.bench.tracking.walks.open(self.bench.connection, feed.entities[0].name, feed.scope.name)
+        return is_open is not None and may_close(self.bench, feed) is None
 
     def _wanted(self, feed: Feed) -> str | None:
         asked = self._asked(feed)
@@ -268,6 +271,8 @@ class Runner:
 
     def _note_end(self, claim: Claim, feed: Feed, error: Exception | None) -> None:
         """How the run ended; it waits without us if the remote system asked for so long a pause."""
+        if isinstance(error, NotReadyError):
+            self._preparing.add(feed.name)
         if isinstance(error, ThrottledError):
             until = self.bench.tracking.runs.wait(claim, error.wait, self._counts(feed), str(error))
             self._note(claim.run, feed, "waiting", str(error), until)

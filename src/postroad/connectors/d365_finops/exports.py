@@ -21,7 +21,7 @@ from postroad.connectors.d365_finops.download import Download
 from postroad.connectors.d365_finops.faults import BuildingError, GoneError, MissingError, RefusedError
 from postroad.connectors.d365_finops.package import DamagedError, Package
 from postroad.connectors.d365_finops.settings import FinopsSettings
-from postroad.errors import RemoteError, ThrottledError, TransientError
+from postroad.errors import NotReadyError, RemoteError, ThrottledError, TransientError
 from postroad.records import Json
 from postroad.sdk.connector import Tools
 
@@ -37,7 +37,7 @@ class LostError(RemoteError):
 class Pause:
     """The export goes on; `seen` says that its execution is known to the remote system."""
 
-    error: ThrottledError
+    error: NotReadyError
     seen: bool
 
 
@@ -166,7 +166,7 @@ class Exports:
         told = f"project {execution.project} takes no export now, as while another one runs: {refused}"
         return Pause(self._patience(execution, told), seen=False)
 
-    def _patience(self, execution: Execution, told: str) -> ThrottledError:
+    def _patience(self, execution: Execution, told: str) -> NotReadyError:
         """A pause, as long as the deadline is not over; the execution stays ours either way."""
         where = f"{execution.project}, {execution.company}: {told}"
         if self._age(execution) > self._settings.deadline_hours * 3600:
@@ -174,7 +174,7 @@ class Exports:
                 f"{where}, for more than {self._settings.deadline_hours:g} hours: look at execution {execution.id} in "
                 "Finance & Operations, end it there if it hangs, and run again"
             )
-        return ThrottledError(where, self._settings.wait_seconds)
+        return NotReadyError(where, self._settings.wait_seconds)
 
     def _age(self, execution: Execution) -> float:
         return self._tools.clock() - execution.began

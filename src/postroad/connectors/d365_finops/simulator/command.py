@@ -43,8 +43,8 @@ def main(args: list[str]) -> None:
     serve(
         simulator,
         lambda: (
-            f"Project {DEMO_PROJECT}, tenant {simulator.tenant}, packages on {simulator.blobs.base_url}\n"
-            f"Finance & Operations simulator with {options.vendors} vendors on {simulator.url}"
+            f"Finance & Operations simulator with {options.vendors} vendors, project {DEMO_PROJECT}, tenant "
+            f"{simulator.tenant}, packages on {simulator.blobs.base_url}, itself on {simulator.url}"
         ),
         options.changes_per_minute,
         simulator.mutate,
