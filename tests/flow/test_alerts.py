@@ -25,7 +25,7 @@ from postroad.project import Allowance, Sync
 from postroad.records import Entity, Feed
 from postroad.telemetry import Point
 from tests.flow.harness import Side, Trap, World
-from tests.flow.toy import BOOKS, ToyWorld
+from tests.flow.toy import BOOKS, ToySource, ToyWorld
 from tests.inbox import US, Inbox, free_port, inbox
 
 POINTS = {Point.MAIL_MADE, Point.MAIL_ANSWERED}
@@ -277,6 +277,28 @@ def test_an_entity_that_nobody_runs_is_told_of(tmp_path: Path, server: Inbox) ->
     fails(world)
     assert len(server.subjects) == 3
     assert server.subjects[2].startswith("[postroad toy] toy.changes failed, and 2 more")
+
+
+def test_a_walk_that_failed_once_hides_no_standstill(
+    tmp_path: Path, server: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never began and nothing asks for it again, so its failure says nothing of the days after."""
+    world = ToyWorld(tmp_path, rule=replace(RULE, entities=("books", "shelves"), stale_after=7200.0),
+                     notify=server.notify())  # fmt: skip
+    world.toy.put(1)
+    world.sync()
+
+    def unknown(_source: ToySource, _feed: Feed) -> str:
+        raise DEAD
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ToySource, "forecast", unknown)
+        world.sync(select="toy.books", full_refresh=True)
+    world.sync(select="toy.books")
+    assert server.subjects == ["[postroad toy] toy.books failed"]
+    world.now += 7300
+    world.sync(select="toy.shelves")
+    assert server.subjects[1:] == ["[postroad toy] toy.books: not in step for too long"]
 
 
 def test_rejected_rows_are_counted_and_never_shown(tmp_path: Path, server: Inbox) -> None:

@@ -13,6 +13,7 @@ import pytest
 from postroad.connectors.xledger.entities import EIGHT
 from postroad.connectors.xledger.simulator import XledgerSimulator
 from tests.flow.earlier_app import COLUMNS, EarlierApp
+from tests.inbox import inbox
 from tests.shell import Shell
 
 ROWS = 400
@@ -68,6 +69,30 @@ def test_from_init_to_query(shell: Shell, company: XledgerSimulator) -> None:
     assert "litter" in shell("check")
     next((shell.folder / "lake" / "changes").rglob("sync_changes-*.parquet")).unlink()
     assert "1 are gone" in shell("check", code=2)
+
+
+def test_alerts_go_to_the_people_of_an_environment(shell: Shell, company: XledgerSimulator) -> None:
+    """`notify` in a file, a token that is wrong there, and a server that comes back: exit codes know nothing of it."""
+    (shell.folder / "environments").mkdir()
+    prod = shell.folder / "environments" / "prod.yaml"
+    with inbox() as server:
+        smtp = f"smtp: {{host: 127.0.0.1, port: {server.port}}}"
+        prod.write_text(
+            f"notify: {{to: mailto://it@acme.example, {smtp}}}\nconnections: {{xledger: {{token: wrong}}}}\n"
+        )
+        server.rcpt["it@acme.example"] = ["451 4.3.2 not now"]
+        shell("run", "--env", "prod", code=1)
+        assert "it@acme.example: 451 4.3.2 not now" in shell("status", "--env", "prod")
+        assert shell.json("status")["alerts"] == []
+        shell("run", "--env", "prod", code=1)
+        (alert,) = server.texts
+        assert "xledger.changes failed" in alert
+        assert "(each with --env prod)" in alert
+        assert shell.json("status", "--env", "prod")["alerts"] == []
+        prod.write_text(f"notify: {{to: mailto://it@acme.example, {smtp}}}\n")
+        assert "mail: connect" in shell("check", "--connect", "--env", "prod")
+        shell("run", "--env", "prod")
+        assert server.subjects[1:] == ["[postroad hours/prod] xledger.changes succeeds again"]
 
 
 def test_a_run_waits_for_credits_and_goes_on(shell: Shell, company: XledgerSimulator) -> None:

@@ -90,8 +90,8 @@ def test_nobody_listens() -> None:
 def test_a_text_that_is_not_answered_is_in_doubt_and_the_rest_is_not_tried(server: Inbox) -> None:
     server.silent = 1
     began = time.monotonic()
-    assert posted(server.notify(), 1, 2, patience=0.3) == [{US: "in doubt"}, {US: "later"}]
-    assert time.monotonic() - began < 2
+    assert posted(server.notify(), 1, 2, patience=1.0) == [{US: "in doubt"}, {US: "later"}]
+    assert time.monotonic() - began < 5
     assert server.ids == ["<postroad.1@acme.example>"]
 
 

@@ -151,12 +151,19 @@ def _stale(bench: Bench, entities: Sequence[str]) -> Alert:
 
 
 def _told_already(bench: Bench, entity: str) -> bool:
-    """Whether another alert says why an entity is out of step: it is parked, or fails."""
+    """Whether another alert says why an entity is out of step: it is parked, or what it waits for fails."""
     tracking, connection = bench.tracking, bench.connection
     feeds = _feeds(bench, entity)
-    if tracking.walks.parked(connection, entity) or tracking.runs.failures(connection, [feed.name for feed in feeds]):
+    changes = [feed.name for feed in feeds if feed.kind == "changes"]
+    # Beside a feed of changes, the failure of a walk that nobody goes on with says nothing of today.
+    walks = [
+        feed.name
+        for feed in feeds
+        if feed.kind == "walk" and not (changes and tracking.walks.open(connection, entity, feed.scope.name) is None)
+    ]
+    if tracking.walks.parked(connection, entity) or tracking.runs.failures(connection, [*changes, *walks]):
         return True
-    return any(entity in tracking.runs.errors(connection, feed.name) for feed in feeds if feed.kind == "changes")
+    return any(entity in tracking.runs.errors(connection, feed) for feed in changes)
 
 
 def _lacks(bench: Bench, entity: str) -> Iterator[tuple[float, str]]:
