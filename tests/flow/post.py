@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pyarrow as pa
 
 from postroad.app import App
@@ -17,6 +18,7 @@ from postroad.connectors.sql.settings import SqlSettings
 from postroad.engine import dispatch
 from postroad.lake import changes, tables
 from postroad.project import Connection, Delivery, Project, Sync
+from postroad.project.model import DATABASE
 from postroad.records import Check, Entity, Outcome, Package
 from postroad.sdk.connector import Destination, Source
 from postroad.sdk.secrets import Secret
@@ -31,7 +33,10 @@ Fault = Callable[[Package], Sequence[Outcome] | None]
 
 @dataclass
 class Post:
-    """A project with one dataset and its deliveries. `books` is what the dataset holds now."""
+    """A project with one dataset and its deliveries. `books` is what the dataset holds now.
+
+    With a `server`, an address of PostgreSQL, tracking and all receivers are there.
+    """
 
     folder: Path
     deliveries: tuple[Delivery, ...] = (Delivery("toy.books", HERE),)
@@ -42,6 +47,7 @@ class Post:
     declared: Entity = BOOKS
     commits: int = 0
     at_send: Callable[[], None] | None = None
+    server: str | None = None
 
     # The dataset
 
@@ -116,7 +122,7 @@ class Post:
         for _ in range(3):  # what failed before is left alone for a while
             self.now += 3600.0
             self.deliver()
-            if not self.look("select 1 from messages where status = 'queued'"):
+            if not self.do(lambda app: app.tracking.messages.counts()):
                 break
         assert {each.lag for each in self.statuses()} <= {0}
 
@@ -134,8 +140,11 @@ class Post:
     def received(self, name: str = HERE) -> dict[int, str]:
         """The rows of a receiver, read by nothing of ours."""
         connection, _, table = name.partition(".")
-        rows = self.sql(connection, f'select id, text from "{table}" where not _deleted')
-        return dict(rows)
+        statement = f"select id, text from {table} where not _deleted"
+        if self.server is None:
+            return dict(self.sql(connection, statement))
+        with psycopg.connect(self.server) as database:
+            return dict(database.execute(statement).fetchall())
 
     def sql(self, connection: str, statement: str) -> list[Any]:
         """A look into a receiver."""
@@ -159,10 +168,11 @@ class _PostApp(Doomed):
     def __init__(self, post: Post, trap: Trap) -> None:
         self._post = post
         receivers = {each.destination for each in post.deliveries}
-        connections = {name: _database(name) for name in receivers}
+        connections = {name: _database(name, post.server or f"sqlite:///{name}.db") for name in receivers}
         toy = Connection("toy", "xledger", None)  # type: ignore[arg-type]
         project = Project("post", post.folder, connections={"toy": toy, **connections},
-                          syncs=(Sync("toy", ("books",)),), deliveries=post.deliveries)  # fmt: skip
+                          syncs=(Sync("toy", ("books",)),), deliveries=post.deliveries,
+                          database=post.server or DATABASE)  # fmt: skip
 
         def tick() -> float:
             post.now += 0.001
@@ -180,8 +190,8 @@ class _PostApp(Doomed):
             yield _Guarded(destination, connection, self._post, self._trap)
 
 
-def _database(name: str) -> Connection:
-    return Connection(name, "sql", SqlSettings(url=Secret.literal(f"sqlite:///{name}.db")))
+def _database(name: str, url: str) -> Connection:
+    return Connection(name, "sql", SqlSettings(url=Secret.literal(url)))
 
 
 class _Guarded:

@@ -222,6 +222,35 @@ def test_every_point_of_deliveries_is_crashed(folder: Path, monkeypatch: pytest.
         assert not post.rejected()
 
 
+def test_the_same_on_postgresql(folder: Path, postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Books and receiver there: a kill on both sides of each point, a refusal, an outage, two workers at once."""
+    small_messages(monkeypatch, 2)
+    post = Post(folder, server=postgresql_url)
+    for point in (P.DISPATCHED, P.MESSAGE_TAKEN, P.PACKAGE_SENT, P.MESSAGE_SETTLED):
+        for side in Side:
+            post.change(dict.fromkeys(range(post.commits % 3, 6), f"{point} {side}") | {post.commits % 6: None})
+            trap = Trap(point, 1, side)
+            post.deliver(trap)
+            assert trap.fired
+    post.change({1: "bad", 2: "good"})
+    post.faults["app"] = refusing("bad")
+    post.deliver()
+    assert [row["key"] for row in post.rejected()] == ["[1]"]
+    post.faults["app"] = failing(TransientError("down"))
+    post.change(dict.fromkeys(range(20), "end"))
+    post.deliver()
+    post.faults.clear()
+    post.now += 3600.0
+    threads = [Thread(target=post.deliver) for _ in range(2)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    post.settle()
+    post.assert_law()
+    assert not post.rejected()
+
+
 changed = st.dictionaries(st.integers(0, 7), st.none() | st.sampled_from("abc"), min_size=1, max_size=6)
 traps = st.builds(
     Trap, st.sampled_from(sorted(IN_DELIVERIES - {P.SUBSCRIPTION_SET, P.MESSAGE_PUT_BACK})),
