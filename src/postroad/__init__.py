@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from postroad.app import App
     from postroad.errors import ConfigError, PostroadError
-    from postroad.project import Connection, Project, Sync, load_project
+    from postroad.project import Connection, Delivery, Project, Sync, load_project
 
 __version__ = metadata.version("postroad")
 
-__all__ = ["App", "ConfigError", "Connection", "PostroadError", "Project", "Sync", "load_project"]
+__all__ = ["App", "ConfigError", "Connection", "Delivery", "PostroadError", "Project", "Sync", "load_project"]
 
 _HOMES = {
     "App": "postroad.app",
     "ConfigError": "postroad.errors",
     "Connection": "postroad.project",
+    "Delivery": "postroad.project",
     "PostroadError": "postroad.errors",
     "Project": "postroad.project",
     "Sync": "postroad.project",

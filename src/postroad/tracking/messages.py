@@ -23,11 +23,12 @@ from postroad.store.rows import Row, many
 from postroad.store.schema import messages, subscriptions
 from postroad.telemetry import Point
 from postroad.tracking.moves import move_message, note_move
-from postroad.tracking.queue import Held, Json, mine, require_mine
+from postroad.tracking.queue import Held, Json, require_ours, set_ours
 from postroad.tracking.rejections import Refused, Rejections
 from postroad.tracking.subscriptions import Wanted, advance, answered, failed, next_numbers
 
 WORKER = "worker"
+_NEW = insert(messages).returning(messages.c.id)  # made once, as are those of the other books
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Messages:
         """Write a message's outcome; LostClaimError if it is not ours any more."""
         status, told = answer.status()
         with self._database.write(Point.MESSAGE_SETTLED) as db:
-            require_mine(db, held)
+            require_ours(db, held)
             now = self._database.now(db)
             self._close(db, held, status, told, now)
             for child in answer.children:
@@ -114,7 +115,7 @@ class Messages:
     def hold(self, held: Held, status: Status, reason: str) -> None:
         """Keep a message for a person; LostClaimError if it is not ours any more."""
         with self._database.write(Point.MESSAGE_SETTLED) as db:
-            require_mine(db, held)
+            require_ours(db, held)
             now = self._database.now(db)
             self._close(db, held, status, reason, now)
             answered(db, held.subscription, f"{status}: {reason}", now)
@@ -122,8 +123,7 @@ class Messages:
     def put_back(self, held: Held, reason: str, wait: float | None = None, *, pause: bool = False) -> int:
         """The receiver, or we, could not: nothing is held against the message. When it is tried again."""
         with self._database.write(Point.MESSAGE_PUT_BACK) as db:
-            free = {"token": None, "holder": None, "lease_until": None, "leases": 0}
-            db.execute(update(messages).where(mine(held)).values(**free))
+            set_ours(db, held, token=None, holder=None, lease_until=None, leases=0)
             return failed(db, held.subscription, reason, self._database.now(db), wait, pause=pause)
 
     def retry(self, name: str, drafts: Sequence[Draft], closed: Sequence[int], actor: str) -> None:
@@ -190,7 +190,7 @@ class Messages:
     def _new(self, db: Connection, name: str, number: int, now: int, actor: str, **values: Any) -> None:
         fresh = {"attempts": 0, "leases": 0, "due_at": 0, **values}
         row = {"subscription": name, "number": number, "status": Status.QUEUED, "dispatched_at": now, **fresh}
-        made = db.execute(insert(messages).values(**row).returning(messages.c.id)).scalar_one()
+        made = db.execute(_NEW, row).scalar_one()
         note_move(db, made, None, Status.QUEUED, "dispatched", actor, now, fresh["attempts"])
 
     def _child(self, db: Connection, held: Held, child: Child, now: int) -> None:

@@ -16,6 +16,12 @@ _NEWEST = select(func.max(payloads.c.landing))
 _OF_FEED = (feeds.c.connection == bindparam("of_connection")) & (feeds.c.feed == bindparam("of_feed"))
 _FEED = select(feeds).where(_OF_FEED)
 _MOVE_FEED = update(feeds).where(_OF_FEED)
+_MOVE_MESSAGE = (
+    update(messages)
+    .where((messages.c.id == bindparam("of_message")) & (messages.c.status == bindparam("was")))
+    .returning(messages.c.attempts)
+)
+_NOTE_MOVE = insert(moves)
 _STATUS = select(walks.c.status).where(walks.c.id == bindparam("walk"))
 
 
@@ -107,10 +113,8 @@ def move_message(
     """Compare-and-set a message's status and note it; LostClaimError if it is not what we thought any more."""
     if after not in LEGAL.get(before, ()):
         raise StateError(f"a message never goes from {before} to {after}")
-    same = (messages.c.id == message) & (messages.c.status == before)
-    attempts = db.execute(
-        update(messages).where(same).values(status=after, reason=reason, **values).returning(messages.c.attempts)
-    ).scalar()
+    same = {"of_message": message, "was": before}
+    attempts = db.execute(_MOVE_MESSAGE, {**same, "status": after, "reason": reason, **values}).scalar()
     if attempts is None:
         raise LostClaimError(f"message {message} is not {before} any more")
     note_move(db, message, before, after, reason, actor, now, attempts)
@@ -121,4 +125,4 @@ def note_move(
 ) -> None:
     """Append to the history of a message."""
     move = {"message": message, "before": before, "after": after, "reason": reason, "actor": actor}
-    db.execute(insert(moves).values(attempt=attempt, moved_at=now, **move))
+    db.execute(_NOTE_MOVE, {"attempt": attempt, "moved_at": now, **move})

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, select, update
 
 from postroad.errors import LostClaimError
 from postroad.status import Status
@@ -25,6 +25,29 @@ from postroad.tracking.runs import LEASE
 
 ACTIVE, PAUSED = "active", "paused"
 Json = Any
+
+# Made once: making a statement costs SQLAlchemy more than executing it, and every message passes these.
+_NOW: BindParameter[int] = bindparam("now")
+_NAMES: BindParameter[Any] = bindparam("names", expanding=True)
+_AWAKE = select(subscriptions.c.name).where(
+    (subscriptions.c.status == ACTIVE) & (subscriptions.c.due_at <= _NOW) & subscriptions.c.name.in_(_NAMES)
+)
+_DUE = (messages.c.status == Status.QUEUED) & (messages.c.due_at <= _NOW) & messages.c.subscription.in_(_AWAKE)
+_FREE = (
+    select(messages)
+    .where(_DUE & (messages.c.token.is_(None) | (messages.c.lease_until <= _NOW)))
+    .order_by(messages.c.id)
+    .limit(1)
+)
+_TAKEN = select(messages).where(_DUE & messages.c.token.is_not(None))
+_TAKE = update(messages).where(messages.c.id == bindparam("of_message"))
+_OURS = (
+    (messages.c.id == bindparam("of_message"))
+    & (messages.c.token == bindparam("by"))
+    & (messages.c.status == Status.QUEUED)
+)
+_IS_OURS = select(messages.c.id).where(_OURS)
+_SET_OURS = update(messages).where(_OURS)
 
 
 @dataclass(frozen=True)
@@ -67,60 +90,52 @@ class EmbeddedQueue:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._busy = False
 
     def take(self, names: Sequence[str]) -> Held | None:
         """See `Queue.take`. The oldest first, but nobody may rely on an order."""
-        if not self._any(names):
+        # An idle worker looks before it writes; one that has just had a message expects another.
+        if not self._busy and not self._any(names):
             return None
         with self._database.write(Point.MESSAGE_TAKEN) as db:
             now = self._database.now(db)
-            row = first(db.execute(_free(names, now))) or _orphan(db, names, now)
+            row = _next(db, names, now)
+            self._busy = row is not None
             if row is None:
                 return None
             held = _held(row, secrets.token_hex(8))
             taken = {"token": held.token, "holder": this_process(), "lease_until": now + LEASE, "leases": held.leases}
-            db.execute(update(messages).where(messages.c.id == held.message).values(**taken))
+            db.execute(_TAKE, {"of_message": held.message, **taken})
             return held
 
     def renew(self, held: Held) -> bool:
         """See `Queue.renew`."""
         with self._database.write(Point.RUN_RENEWED) as db:
-            now = self._database.now(db)
-            return db.execute(update(messages).where(mine(held)).values(lease_until=now + LEASE)).rowcount == 1
+            return set_ours(db, held, lease_until=self._database.now(db) + LEASE)
 
     def _any(self, names: Sequence[str]) -> bool:
-        """Spares an idle worker a write transaction every other second."""
         with self._database.read() as db:
-            now = self._database.now(db)
-            return first(db.execute(_free(names, now))) is not None or _orphan(db, names, now) is not None
+            return _next(db, names, self._database.now(db)) is not None
 
 
-def mine(held: Held) -> Any:
-    """The condition that a message is still queued and ours: the fence of everything that is written about it."""
-    return (messages.c.id == held.message) & (messages.c.token == held.token) & (messages.c.status == Status.QUEUED)
+def set_ours(db: Connection, held: Held, **values: Any) -> bool:
+    """Set columns of a message that is still queued and ours; False if it is not."""
+    return db.execute(_SET_OURS, {"of_message": held.message, "by": held.token, **values}).rowcount == 1
 
 
-def require_mine(db: Connection, held: Held) -> None:
-    """LostClaimError unless it is."""
-    if db.execute(select(messages.c.id).where(mine(held))).first() is None:
+def require_ours(db: Connection, held: Held) -> None:
+    """LostClaimError unless a message is still queued and ours: the fence of everything that is written about it."""
+    if db.execute(_IS_OURS, {"of_message": held.message, "by": held.token}).first() is None:
         raise LostClaimError(f"message {held.number} of {held.subscription} was taken over: drop what we know of it")
 
 
-def _due(names: Sequence[str], now: int) -> Any:
-    awake = (subscriptions.c.status == ACTIVE) & (subscriptions.c.due_at <= now)
-    wanted = (messages.c.status == Status.QUEUED) & (messages.c.due_at <= now) & messages.c.subscription.in_(names)
-    return wanted & messages.c.subscription.in_(select(subscriptions.c.name).where(awake))
-
-
-def _free(names: Sequence[str], now: int) -> Any:
-    free = messages.c.token.is_(None) | (messages.c.lease_until <= now)
-    return select(messages).where(_due(names, now) & free).order_by(messages.c.id).limit(1)
-
-
-def _orphan(db: Connection, names: Sequence[str], now: int) -> Row | None:
-    """A held message whose holder is proven dead; there are as many held ones as workers."""
-    held = many(db.execute(select(messages).where(_due(names, now) & messages.c.token.is_not(None))))
-    return next((row for row in held if proven_dead(row["holder"])), None)
+def _next(db: Connection, names: Sequence[str], now: int) -> Row | None:
+    """A message that nobody holds, else one whose holder is proven dead; there are as many held ones as workers."""
+    wanted = {"names": list(names), "now": now}
+    free = first(db.execute(_FREE, wanted))
+    if free is not None:
+        return free
+    return next((row for row in many(db.execute(_TAKEN, wanted)) if proven_dead(row["holder"])), None)
 
 
 def _held(row: Row, token: str) -> Held:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from postroad.errors import ConfigError
 from postroad.records import ALL, Refusal
@@ -29,6 +29,14 @@ BATCH = 1000
 NORMALISE = "normalise"
 GUARD = "guard"
 DELIVER = "deliver"
+
+
+# Made once: every message passes it.
+_REFUSED = (
+    select(rejections)
+    .where((rejections.c.subscription == bindparam("of_subscription")) & (rejections.c.status == "rejected"))
+    .order_by(rejections.c.version, rejections.c.id)
+)
 
 
 @dataclass(frozen=True)
@@ -136,15 +144,14 @@ class Rejections:
     def accept(self, db: Connection, subscription: str, newer: Mapping[str, int]) -> None:
         """Within the same: what was refused of these keys in versions up to these is superseded."""
         if newer:
-            found = db.execute(select(rejections).where(_of_subscription(subscription))).mappings()
+            found = many(db.execute(_REFUSED, {"of_subscription": subscription}))
             ids = [row["id"] for row in found if row["version"] <= newer.get(row["key"], -1)]
             self.close_ids(db, ids)
 
     def refused(self, subscription: str) -> list[Row]:
         """The open rejections of a subscription, oldest version first."""
         with self._database.read() as db:
-            wanted = select(rejections).where(_of_subscription(subscription))
-            return many(db.execute(wanted.order_by(rejections.c.version, rejections.c.id)))
+            return many(db.execute(_REFUSED, {"of_subscription": subscription}))
 
     def refused_messages(self) -> Any:
         """The messages of which records are still rejected, for a condition."""
@@ -238,10 +245,6 @@ def _of_payload(origin: Origin) -> Any:
 def _open(connection: str, entity: str) -> Any:
     mine = (rejections.c.connection == connection) & (rejections.c.entity == entity)
     return mine & (rejections.c.status == "rejected") & (rejections.c.stage != DELIVER)
-
-
-def _of_subscription(name: str) -> Any:
-    return (rejections.c.subscription == name) & (rejections.c.status == "rejected")
 
 
 def _close(db: Connection, wanted: Any, reason: str, now: int) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from postroad.errors import ConfigError, LostClaimError
 from postroad.store.database import Database
@@ -20,6 +20,9 @@ from postroad.store.schema import subscriptions
 from postroad.telemetry import Point
 from postroad.tracking.queue import ACTIVE, PAUSED
 
+_ANSWERED = update(subscriptions).where(
+    subscriptions.c.name == bindparam("named")
+)  # made once: every message passes it
 LONGEST = 300_000_000  # microseconds between two tries of a receiver that is down
 
 
@@ -85,7 +88,7 @@ def advance(db: Connection, wanted: Wanted, known: Row | None, offset: int, last
 def answered(db: Connection, name: str, outcome: str, now: int) -> None:
     """Within the transaction of an outcome: the receiver answers, so nothing waits any more."""
     values = {"failures": 0, "due_at": 0, "last_outcome": outcome, "last_outcome_at": now}
-    db.execute(update(subscriptions).where(_named(name)).values(**values))
+    db.execute(_ANSWERED, {"named": name, **values})
 
 
 def failed(db: Connection, name: str, reason: str, now: int, wait: float | None, *, pause: bool) -> int:

@@ -31,7 +31,7 @@ class SqlDestination:
     def __init__(self, settings: SqlSettings, tools: Tools) -> None:
         self._settings = settings
         self._folder = tools.folder
-        self._ready: dict[str, tuple[Entity, Table]] = {}
+        self._ready: dict[str, tuple[Entity, Any]] = {}  # the statement that writes to each target
 
     def check(self) -> Iterator[Check]:
         """See `Destination.check`."""
@@ -61,7 +61,7 @@ class SqlDestination:
         """Write one package. What a newer version stands for already is left alone, and counts as applied."""
         try:
             with named_errors(f"{self._where}, table {target.name}"):
-                self._write(upsert(self._table(target), exact=self._exact), package.body)
+                self._write(self._statement(target), package.body)
         except PostroadError:
             self._ready.pop(target.name, None)  # somebody may have dropped the table
             raise
@@ -119,8 +119,8 @@ class SqlDestination:
             event.listen(made, "begin", _begin)
         return made
 
-    def _table(self, target: Entity) -> Table:
-        """The target's table, made or widened if need be; looked at once for each set of columns."""
+    def _statement(self, target: Entity) -> Any:
+        """What writes to the target, whose table is made or widened if need be, once for each set of columns."""
         known = self._ready.get(target.name)
         if known is not None and known[0] == target:
             return known[1]
@@ -129,8 +129,8 @@ class SqlDestination:
             self._prepare(table)
         except DBAPIError:
             self._prepare(table)  # another worker made or widened it meanwhile; else it fails again
-        self._ready[target.name] = target, table
-        return table
+        self._ready[target.name] = target, upsert(table, exact=self._exact)
+        return self._ready[target.name][1]
 
     def _prepare(self, table: Table) -> None:
         with self._engine.begin() as db:
