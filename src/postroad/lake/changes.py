@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import pyarrow as pa
 
@@ -17,6 +18,8 @@ from postroad.lake.names import SYNC_CHANGES
 from postroad.lake.parquet import ROWS_A_FILE, read_files, write_files
 from postroad.lake.streams import Stream, latest
 from postroad.telemetry import Point
+
+Version = tuple[int, list[Member]]
 
 
 def append(dataset: Dataset, rows: pa.Table, version: int, hand: Hand, feeds: Mapping[str, int]) -> None:
@@ -52,17 +55,34 @@ def with_version(member: Member, version: int) -> Member:
     return Member(member.path, member.rows, member.size, low, high)
 
 
-def versions_after(dataset: Dataset, position: int | None) -> list[tuple[int, list[Member]]]:
+def versions_after(dataset: Dataset, position: int | None) -> list[Version]:
     """The members above a version, grouped by version, oldest first."""
     members = sorted(dataset.changes.members(), key=lambda member: (member.maximum["_version"], member.path))
     later = [member for member in members if position is None or member.maximum["_version"] > position]
     return [(version, list(group)) for version, group in groupby(later, lambda member: member.maximum["_version"])]
 
 
-def resolved(dataset: Dataset, versions: Sequence[tuple[int, list[Member]]]) -> Stream:
+def chained(dataset: Dataset, versions: Sequence[Version]) -> list[list[Version]]:
+    """Versions in a row that share no key, such as those of one sorted file, together: they are read one by one."""
+    key = dataset.entity.key
+    chains: list[list[Version]] = []
+    taken: list[tuple[Any, Any]] = []  # the keys of the last chain: first and last of each version
+    for version in versions:
+        low = min((tuple(member.minimum[name] for name in key) for member in version[1]), default=())
+        high = max((tuple(member.maximum[name] for name in key) for member in version[1]), default=())
+        if not chains or any(low <= last and first <= high for first, last in taken):
+            chains.append([])
+            taken = []
+        chains[-1].append(version)
+        taken += [(low, high)] if version[1] else []
+    return chains
+
+
+def resolved(dataset: Dataset, versions: Sequence[Version]) -> Stream:
     """The last row of each key in these versions, in key order."""
     streams = []
-    for _, members in versions:
-        paths = [f"{dataset.changes.folder}/{member.path}" for member in in_key_order(members, dataset.entity)]
+    for chain in chained(dataset, versions):
+        members = in_key_order([member for _, members in chain for member in members], dataset.entity)
+        paths = [f"{dataset.changes.folder}/{member.path}" for member in members]
         streams.append(read_files(dataset.disk, paths, dataset.changes_schema))
     return latest(streams, dataset.entity.key)

@@ -8,20 +8,21 @@ names, and the next materialise starts from the unmoved position.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import pyarrow as pa
 
 from postroad.lake import names
-from postroad.lake.changes import resolved, versions_after
+from postroad.lake.changes import Version, chained, resolved, versions_after
 from postroad.lake.delta import Member
 from postroad.lake.lake import CHANGES, Dataset, Hand, in_key_order
-from postroad.lake.parquet import ROWS_A_FILE, read_file, write_files
+from postroad.lake.parquet import ROW_GROUP, ROWS_A_FILE, read_file, write_files
 from postroad.lake.streams import Stream, Tally, applied, below, with_keys
 from postroad.telemetry import Point
 
-VERSIONS_AT_ONCE = 32  # as many files are open while a commit is made
+VERSIONS_AT_ONCE = 32
+ROWS_AT_ONCE = 8 * ROW_GROUP  # of versions that share keys, which are open beside each other, a row group of each
 ROOM = ROWS_A_FILE // 2  # by so much a file in the middle may grow before it is split
 
 
@@ -35,9 +36,29 @@ def materialise(dataset: Dataset, hand: Hand) -> Tally:
     tally = Tally()
     if position is None and later and _adopt(dataset, *later[0], hand):
         tally.new += sum(member.rows for member in later.pop(0)[1])
-    for start in range(0, len(later), VERSIONS_AT_ONCE):
-        _commit(dataset, later[start : start + VERSIONS_AT_ONCE], hand, tally, anew=anew and start == 0)
+    for group in _groups(chained(dataset, later)):
+        _commit(dataset, group, hand, tally, anew=anew)
+        anew = False
     return tally
+
+
+def _groups(chains: Sequence[Sequence[Version]]) -> Iterator[list[Version]]:
+    """As many versions at a time as one commit takes, and memory has room for."""
+    group: list[Version] = []
+    rows = 0
+    for chain_ in chains:
+        its = min(ROW_GROUP, sum(member.rows for _, members in chain_ for member in members))
+        if group and rows + its > ROWS_AT_ONCE:
+            yield group
+            group, rows = [], 0
+        rows += its
+        for version in chain_:
+            if len(group) == VERSIONS_AT_ONCE:
+                yield group
+                group, rows = [], its
+            group.append(version)
+    if group:
+        yield group
 
 
 def rows_of(dataset: Dataset, wanted: pa.Table) -> pa.Table:
@@ -76,9 +97,7 @@ def _adopt(dataset: Dataset, version: int, members: Sequence[Member], hand: Hand
     return True
 
 
-def _commit(
-    dataset: Dataset, versions: Sequence[tuple[int, list[Member]]], hand: Hand, tally: Tally, *, anew: bool
-) -> None:
+def _commit(dataset: Dataset, versions: Sequence[Version], hand: Hand, tally: Tally, *, anew: bool) -> None:
     version = versions[-1][0]
     members = in_key_order(dataset.table.members(), dataset.entity)
     pending = resolved(dataset, versions)
