@@ -5,12 +5,18 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from postroad.connectors.files import places, reading
+from postroad.engine import close, normalise, stage
+from postroad.lake import Dataset, sorting, tables
+from postroad.lake import changes as history
+from postroad.lake.changes import Version
+from postroad.lake.sorting import Sorter
+from postroad.lake.streams import Stream
 from postroad.telemetry import Point
 from tests.flow.doomed import Side, Trap
 from tests.flow.drop_world import DATASETS, DropWorld, outcomes
@@ -105,6 +111,34 @@ def test_a_full_refresh_reads_what_is_there_and_deletes_nothing_of_others(world:
     world.put("vendors_9.csv", {99: "new"})
     world.sync(full_refresh=True)
     assert {row["Id"] for row in world.rows("vendors")} == {*range(14), 99}
+
+
+def test_keys_in_any_order_are_merged_a_few_at_a_time(world: DropWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the parts of a walk nor the versions of many changes are all open at once."""
+    opened: list[int] = []
+    resolved = history.resolved
+
+    class Noted(Sorter):
+        def rows(self) -> Stream:
+            opened.append(len(self._runs))
+            return super().rows()
+
+    def noted(dataset: Dataset, versions: Sequence[Version]) -> Stream:
+        opened.append(len(versions))
+        return resolved(dataset, versions)
+
+    small = [(stage, "ROW_GROUP", 3), (sorting, "ROW_GROUP", 3), (tables, "ROWS_AT_ONCE", 9)]
+    for where, name, value in [*small, (normalise, "BYTES_AT_ONCE", 1), (close, "Sorter", Noted)]:
+        monkeypatch.setattr(where, name, value)
+    monkeypatch.setattr(tables, "resolved", noted)
+    for name in ("vendors_3.csv", "vendors_4.csv"):
+        world.put(name, {number * 7 % 23: f"{number} of {name}" for number in range(20)})
+        world.sync()
+        world.assert_law()
+    assert opened[0] > 4, "a first load sorts its parts"
+    assert 1 < max(opened[1:]) <= 9
+    world.sync(full_refresh=True)
+    world.assert_law()
 
 
 def test_half_written_files_are_left_alone_until_they_are_whole(world: DropWorld) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -28,6 +29,7 @@ from postroad.lake.delta import Member
 from postroad.lake.lake import Dataset, Hand
 from postroad.lake.names import FULL_SYNC, STAGED, twin
 from postroad.lake.parquet import ROWS_A_FILE, read_file, write_files
+from postroad.lake.sorting import Sorter
 from postroad.lake.streams import Stream, applied, difference, key_column, latest, windows
 from postroad.records import ALL, DELETE, OP, UPSERT, key_texts, key_values
 from postroad.telemetry import Point, Stage
@@ -35,6 +37,7 @@ from postroad.tracking.files import Part
 from postroad.tracking.rejections import Origin
 
 KEEP_FULL_SYNCS = 1
+AT_ONCE = 4  # parts that share keys and are open beside each other, a row group of each
 CARRIED = 1000  # the carried part is numbered behind all others
 
 
@@ -178,8 +181,18 @@ class Close:
     def _pages(self) -> Stream:
         """The staged rows as one stream; of a repeated key the one that landed last."""
         groups = [self.parts] if _disjoint(self.parts) else [[part] for part in self.parts]
+        if len(groups) > AT_ONCE:
+            return self._sorted_pages()
         streams = [self._read(sorted(group, key=lambda part: part.min_key or ())) for group in groups]
         return latest(streams, self.dataset.entity.key)
+
+    def _sorted_pages(self) -> Stream:
+        """The same of pages that came in another order than that of their keys; their parts are not held at once."""
+        with closing(Sorter(self.dataset.changes_schema, self.dataset.entity.key)) as sorter:
+            for part in self.parts:
+                for rows in self._read([part]):
+                    sorter.add(rows)
+            yield from sorter.rows()
 
     def _pages_as_rows(self) -> Stream:
         return (rows.drop_columns([OP.name]) for rows in self._pages())
