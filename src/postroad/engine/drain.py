@@ -213,7 +213,7 @@ def _note(sent: _Sent, place: range, package: Package, outcomes: Sequence[Outcom
     if sum(len(outcome.records) for outcome in outcomes) != package.records:
         raise StateError("a connector did not answer for each record of a package: a bug of the connector")
     for outcome in outcomes:
-        places = [place[each] for each in outcome.records] if len(outcomes) > 1 else list(place)
+        places = [place[each] for each in outcome.records] if len(outcomes) > 1 else place
         if outcome.answer == "rejected":
             sent.rejected.append(Outcome(places, "rejected", outcome.cause, outcome.sentence))
         elif outcome.answer == "retry":
