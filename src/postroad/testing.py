@@ -138,6 +138,7 @@ THINGS = pa.schema(
     ]
 )
 KEY = ("company", "number")
+WIDER = "colour: 100% (x)"
 LOCAL = datetime.fromisoformat("1900-02-28T23:59:59.000001")
 Row = Mapping[str, Any]
 
@@ -245,11 +246,11 @@ class DestinationSuite(ABC):
 
     def test_a_target_is_widened(self) -> None:
         """A dataset that gets a column; rows that are there have null in it, and old workers go on."""
-        wide = Entity(self.target.name, KEY, pa.schema([*THINGS, pa.field("colour", pa.string())]))
+        wide = Entity(self.target.name, KEY, pa.schema([*THINGS, pa.field(WIDER, pa.string())]))
         self._send([thing(1, 1, "narrow")])
-        self._send([thing(2, 2, "wide", colour="red")], wide)
+        self._send([thing(2, 2, "wide", **{WIDER: "red"})], wide)
         self._send([thing(3, 3, "narrow")])
-        assert {key[1]: row["colour"] for key, row in self.held().items()} == {1: None, 2: "red", 3: None}
+        assert {key[1]: row[WIDER] for key, row in self.held().items()} == {1: None, 2: "red", 3: None}
 
     def _records(self, rows: Sequence[Row], target: Entity | None = None) -> pa.RecordBatch:
         schema = pa.schema([*(target or self.target).schema, OP, CHANGED_AT, VERSION])

@@ -17,7 +17,7 @@ import pytest
 
 from postroad.connectors.sql import connector
 from postroad.connectors.sql.settings import SqlSettings
-from postroad.errors import BatchRefusedError, ConfigError, TransientError
+from postroad.errors import AuthError, BatchRefusedError, ConfigError, TransientError
 from postroad.records import Entity
 from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, Tools
@@ -128,6 +128,23 @@ class TestPostgresql(DestinationSuite):
         with psycopg.connect(self.url) as database:
             found = database.execute("select * from things")
             return by_key([each.name for each in found.description or ()], found.fetchall())
+
+    def test_a_changed_secret_is_found(self) -> None:
+        """Whoever is refused reads it again, once; a wrong one is told without it."""
+        wrong = self.url.replace("postgres@", "nobody_we_know:wrong-password@")
+        answers = iter([wrong, wrong, wrong, self.url])
+        assert connector.destination is not None
+        settings = SqlSettings(url=Secret(lambda: next(answers)))
+        destination = connector.destination(settings, Tools(MemoryBudget(time.time), time.time))
+        (step,) = destination.check()
+        assert "refuses us" in step.sentence
+        assert "wrong-password" not in step.sentence
+        destination.close()
+        with pytest.raises(AuthError, match="refuses us"):
+            self._pass(destination, [thing(1, 1, "x")], self.target)
+        self._pass(destination, [thing(1, 1, "x")], self.target)
+        destination.close()
+        assert self._texts() == {1: "x"}
 
     def test_a_text_that_the_database_cannot_hold_is_refused_and_not_cut(self) -> None:
         """Its engine then sends halves."""

@@ -16,7 +16,7 @@ from sqlalchemy.schema import CreateColumn
 from postroad.connectors.sql.errors import named_errors
 from postroad.connectors.sql.settings import SqlSettings
 from postroad.connectors.sql.tables import DELETED, table_of, upsert, values_of
-from postroad.errors import ConfigError, PostroadError
+from postroad.errors import AuthError, ConfigError, PostroadError
 from postroad.records import VERSION, Check, Entity, Outcome, Package
 from postroad.sdk.connector import Tools
 
@@ -60,23 +60,30 @@ class SqlDestination:
     def send(self, target: Entity, package: Package) -> Sequence[Outcome]:
         """Write one package. What a newer version stands for already is left alone, and counts as applied."""
         try:
+            self._write(target, package.body)
+        except AuthError:
+            self.close()  # the secret may have been changed: it is read again, once
+            self._write(target, package.body)
+        return [Outcome(range(package.records))]
+
+    def _write(self, target: Entity, rows: pa.RecordBatch) -> None:
+        try:
             with named_errors(f"{self._where}, table {target.name}"):
-                self._write(self._statement(target), package.body)
+                statement = self._statement(target)
+                with self._engine.begin() as db:
+                    for start in range(0, rows.num_rows, AT_ONCE):
+                        # A driver takes values one by one, so here alone rows are Python objects, a thousand at a time.
+                        db.execute(statement, rows.slice(start, AT_ONCE).to_pylist())
         except PostroadError:
             self._ready.pop(target.name, None)  # somebody may have dropped the table
             raise
-        return [Outcome(range(package.records))]
-
-    def _write(self, statement: Any, rows: pa.RecordBatch) -> None:
-        with self._engine.begin() as db:
-            for start in range(0, rows.num_rows, AT_ONCE):
-                # A driver takes values one by one, so here alone rows are Python objects, a thousand at a time.
-                db.execute(statement, rows.slice(start, AT_ONCE).to_pylist())
 
     def close(self) -> None:
-        """See `Destination.close`."""
-        if "_engine" in self.__dict__:
-            self._engine.dispose()
+        """See `Destination.close`; what is used after it connects anew."""
+        engine = self.__dict__.pop("_engine", None)
+        if engine is not None:
+            engine.dispose()
+        self.__dict__.pop("_url", None)
 
     @cached_property
     def _url(self) -> URL:
@@ -152,7 +159,8 @@ class SqlDestination:
 
 def _add(db: Connection, table: Table, column: Column[Any]) -> None:
     quoted = db.dialect.identifier_preparer.quote(table.name)
-    db.execute(text(f"ALTER TABLE {quoted} ADD COLUMN {CreateColumn(column).compile(dialect=db.dialect)}"))
+    # Past SQLAlchemy's own reading of a text: what looks like a parameter in a name is none, and is quoted already.
+    db.exec_driver_sql(f"ALTER TABLE {quoted} ADD COLUMN {CreateColumn(column).compile(dialect=db.dialect)}")
 
 
 def _leave_begin_to_us(connection: Any, _record: object) -> None:

@@ -6,7 +6,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+    StatementError,
+)
 
 from postroad.errors import AuthError, BatchRefusedError, ConfigError, TransientError
 
@@ -20,7 +28,7 @@ def named_errors(where: str) -> Iterator[None]:
     """Errors of the driver become ours; `where` names the target or the database, without a password."""
     try:
         yield
-    except OverflowError as error:
+    except (OverflowError, ValueError) as error:  # of a value that Python cannot say, as the year 10000
         raise BatchRefusedError(f"{where}: {error}") from None
     except (DataError, IntegrityError) as error:
         raise BatchRefusedError(f"{where}: {_said(error)}") from None
@@ -34,6 +42,8 @@ def named_errors(where: str) -> Iterator[None]:
         raise ConfigError(f"{where}: {_said(error)}; give us the right, or mend the table") from None
     except DBAPIError as error:
         raise TransientError(f"{where} did not take it: {_said(error)}") from None
+    except StatementError as error:
+        raise BatchRefusedError(f"{where}: {type(error.orig).__name__}") from None
     except SQLAlchemyError as error:
         raise ConfigError(f"{where}: {type(error).__name__}; see the connection's url") from None
 
