@@ -81,4 +81,7 @@ def test_reading_goes_forward_and_back_over_batches_and_row_groups(
         reader.read(dataset, [Slice("two", 0, 1, size)])
     with pytest.raises(StateError, match="its size differs"):
         reader.read(dataset, [Slice("one", 0, 1, size + 1)])
+    (tmp_path / "one").write_bytes(b"x" * size)
+    with pytest.raises(StateError, match="cannot be read"):
+        reader.read(dataset, [Slice("one", 0, 1, size)])
     reader.close()

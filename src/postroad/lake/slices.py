@@ -112,12 +112,20 @@ class SliceReader:
         self._forward: _Forward | None = None
 
     def read(self, dataset: Dataset, slices: Sequence[Slice]) -> pa.Table:
-        """The rows with the columns of `changes`; those of a table are upserts. StateError if a file is gone."""
+        """The rows with the columns of `changes`; those of a table are upserts.
+
+        StateError if a file is gone, is another one, or cannot be read.
+        """
         schema = dataset.changes_schema
         found = [schema.empty_table()]
         for each in slices:
             self._require(each)
-            found += [_as_changes(rows, schema) for rows in self._from(each).rows(each.first, each.rows)]
+            try:
+                found += [_as_changes(rows, schema) for rows in self._from(each).rows(each.first, each.rows)]
+            except (pa.ArrowException, OSError) as error:
+                self.close()
+                told = str(error).partition("\n")[0]
+                raise StateError(f"{each.path} cannot be read ({told}): put it back from a backup") from error
         return pa.concat_tables(found)
 
     def close(self) -> None:
