@@ -125,5 +125,5 @@ def test_a_bad_row_is_refused_with_its_line_and_the_others_are_kept(
     assert [(each.row, each.key, each.cause) for each in refused] == refusals
     lines = (CSV + body).decode("utf-8", "backslashreplace").splitlines()
     for each in refused:
-        assert each.sentence.startswith(f"line {each.row}")
+        assert each.sentence.startswith(f"a.csv, line {each.row}")
         assert each.raw.splitlines()[0] == lines[each.row - 1]

@@ -212,3 +212,10 @@ def test_an_open_snapshot_of_another_folder_is_given_up(tmp_path: Path, monkeypa
     drop.put("a.csv", things(*range(9)))
     with pytest.raises(CursorExpiredError, match="declared otherwise"):
         drop.fetched(cursor=first.cursor)
+
+
+def test_a_time_in_the_future_hides_no_file(tmp_path: Path) -> None:
+    drop = Drop(tmp_path)
+    drop.put("a.csv", things(1), age=-86_400)
+    drop.put("b.csv", things(2), age=-5)
+    assert codes(drop, drop.fetched()) == ["1"]

@@ -141,7 +141,7 @@ def test_a_bad_row_is_refused_and_the_others_are_kept(
     assert [row["Code"] for row in accepted] == kept
     assert [(each.row, each.key, each.cause) for each in refused] == [wanted[:3] for wanted in refusals]
     for each, (*_, place) in zip(refused, refusals, strict=True):
-        assert each.sentence.startswith(place)
+        assert each.sentence.startswith(f"{name}, {place}")
         assert each.raw
 
 

@@ -88,7 +88,7 @@ def test_check_shows_what_was_sniffed(tmp_path: Path) -> None:
     assert told.ok
     assert told.sentence.startswith(
         "1 file matches *.csv; the newest, a.csv, is csv in utf-16-le, semicolon between 4 columns, captions on line "
-        "1: 1 rows, and 1 refused, such as: line 2, Rate,"
+        "1: 1 rows, and 1 refused, such as: a.csv, line 2, Rate,"
     )
     assert "b.csv is left alone: it changed less than 10s ago (settle)" in told.sentence
 

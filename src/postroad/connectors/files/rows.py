@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -51,7 +51,10 @@ def rows_of(batch: Batch, dataset: DeclaredDataset, file: str, values: Mapping[s
     bad = _bad(batch, dataset, present, arrays)
     schema = pa.schema([*(each for each in entity.schema if each.name not in absent), OP, CHANGED_AT, AMBIGUOUS])
     records = pa.RecordBatch.from_arrays([arrays[name] for name in schema.names], names=schema.names)
-    refusals = [*batch.refused, *_refusals(batch, records, bad, entity.key)]
+    refusals = [
+        replace(each, sentence=f"{file}, {each.sentence}")
+        for each in (*batch.refused, *_refusals(batch, records, bad, entity.key))
+    ]
     if bad:
         refused = pc.is_in(pa.arange(0, size), pa.array(sorted(bad), pa.int64()))
         records = records.filter(pc.invert(refused))

@@ -188,7 +188,7 @@ class FilesSettings(Shape):
     most_megabytes: int = Field(default=32, ge=1, le=1024, description="The largest workbook, as it lies there.")
     most_unpacked_megabytes: int = Field(default=256, ge=1, le=4096, description="The largest workbook, unpacked.")
     most_cells: int = Field(
-        default=10_000_000, ge=1, le=100_000_000, description="Rows times columns of each sheet of a workbook."
+        default=1_000_000, ge=1, le=100_000_000, description="Rows times columns of each sheet of a workbook."
     )
 
     @field_validator("folder")

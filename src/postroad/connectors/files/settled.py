@@ -59,7 +59,7 @@ class Listing:
         """Why a file is left alone for now."""
         wait = seconds(self._settings.settle)
         age = self._now - file.modified / NANO
-        if wait and age < wait:
+        if abs(age) < wait:  # A time far in the future says nothing, and must not hide a file for ever.
             return f"it changed less than {self._settings.settle} ago (settle)"
         if dataset.settings.marker is None:
             return None
