@@ -111,12 +111,17 @@ def _quotes_look_odd(body: bytes, form: Form) -> bool:
     returns = body.count(b"\r") - body.count(b"\r\n")
     if newline == b"\n" and returns:
         return True
-    if form.quote is None or form.quote.encode() not in body:
+    if form.quote is None:
         return False
-    quote, between = re.escape(form.quote.encode()), re.escape(form.delimiter.encode())
-    ends = b"[^" + between + b"\r\n]"
-    whole = re.compile(b"(?<!" + ends + b")" + quote + b"[^" + quote + b"]*" + quote + b"(?!" + ends + b")")
-    return form.quote.encode() in whole.sub(b"", body.replace(form.quote.encode() * 2, b""))
+    pieces = body.split(form.quote.encode())
+    if len(pieces) % 2 == 0:
+        return True
+    # Every other piece stands outside of quotes: from a mark to a mark, or nothing where a quote was doubled.
+    begins, ends = form.delimiter.encode() + b"\r\n", form.delimiter.encode() + newline
+    edges = {piece[:1] + piece[-1:] for piece in pieces[2:-1:2]} - {b""}
+    if any(edge[:1] not in begins or edge[-1:] not in ends for edge in edges):
+        return True
+    return len(pieces) > 1 and (pieces[0][-1:] not in ends or pieces[-1][:1] not in begins)
 
 
 def _too_long(columns: Sequence[pa.Array], form: Form) -> bool:
