@@ -36,7 +36,8 @@ class Calls:
                 continue
             if "table" in entry:
                 feed = f"links.{entry['feed']}"
-                pages[(feed, walks.get(feed, 0)), None] += 1
+                # Another version may hold the same rows, and then begins no walk.
+                pages[(feed, walks.get(feed, 0)), entry["version"]] += 1
                 continue
             roots: Counter[str] = Counter(entry["roots"])
             variables = entry["variables"] or {}

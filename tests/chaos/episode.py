@@ -82,7 +82,7 @@ def _found(answer: Answer) -> bool:
 
 
 class Links(Overheard, ExcelLinkSimulator):
-    """Notes of each request which feed it belongs to."""
+    """Notes of each request which feed it belongs to, and which version of the file was answered."""
 
     def answer(self, request: Request) -> Answer:
         """See `Simulator.answer`."""
@@ -91,6 +91,7 @@ class Links(Overheard, ExcelLinkSimulator):
         # 256 times the year of the century, plus 16, plus the month (fact sheet 4.2).
         month = f".20{period // 256}-{period % 256 - 16:02}" if period else ""
         request.facts["feed"] = f"{request.facts['table']}{month}"
+        request.facts["version"] = answer.headers.get("ETag")
         return answer
 
 
