@@ -18,7 +18,7 @@ import pyarrow as pa
 from postroad.engine.bench import Bench, new_token
 from postroad.lake.lake import Hand
 from postroad.lake.names import FULL_SYNC, STAGED, twin
-from postroad.lake.parquet import ROW_GROUP, ROWS_A_FILE, SortedFile
+from postroad.lake.parquet import ROWS_A_FILE, SortedFile, is_group
 from postroad.lake.streams import key_at, latest_of_each
 from postroad.records import Entity, Feed, Refusal, key_texts
 from postroad.telemetry import Point, Stage
@@ -70,7 +70,7 @@ class Stager:
         self._absent |= {*page.absent}
         self._tables.append(page.rows)
         self._numbers.append(row["number"])
-        if sum(table.num_rows for table in self._tables) >= ROW_GROUP:
+        if is_group(self._tables):
             self._flush()
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""Parquet files of sorted rows: written in row groups of 50,000, read back in batches.
+"""Parquet files of sorted rows: written in row groups of 50,000, of wide rows fewer, and read back in batches.
 
 Whoever writes one passes a durable point when the file is fsynced; a crash before that leaves litter under a name
 that nobody will use again.
@@ -18,6 +18,7 @@ from postroad.lake.streams import Key, Stream, key_at
 from postroad.telemetry import Point
 
 ROW_GROUP = 50_000
+GROUP_BYTES = 24_000_000  # a row group is written once its rows are so large in memory, however few they are
 ROWS_A_FILE = 250_000
 BATCH = 12_500  # rows of each side that a comparison holds at once
 
@@ -34,7 +35,6 @@ class SortedFile:
         self._file = disk.create(name)
         self._writer = pq.ParquetWriter(self._file, schema, **_options(schema, key))
         self._waiting: list[pa.Table] = []
-        self._waiting_rows = 0
         self.rows = 0
         self.first: tuple[Any, ...] | None = None
         self.last: tuple[Any, ...] | None = None
@@ -47,8 +47,7 @@ class SortedFile:
         self.last = key_at(rows, self._key, rows.num_rows - 1)
         self.rows += rows.num_rows
         self._waiting.append(rows)
-        self._waiting_rows += rows.num_rows
-        if self._waiting_rows >= ROW_GROUP:
+        if is_group(self._waiting):
             self._flush()
 
     def close(self) -> int:
@@ -67,8 +66,14 @@ class SortedFile:
             self._writer.write_table(
                 pa.concat_tables(self._waiting).select(self._schema.names), row_group_size=ROW_GROUP
             )
-        self._waiting, self._waiting_rows = [], 0
+        self._waiting = []
         pa.default_memory_pool().release_unused()
+
+
+def is_group(tables: Sequence[pa.Table]) -> bool:
+    """Whether rows that wait are enough for a row group; more of them would only cost memory."""
+    rows = sum(table.num_rows for table in tables)
+    return rows >= ROW_GROUP or sum(table.get_total_buffer_size() for table in tables) >= GROUP_BYTES
 
 
 def _options(schema: pa.Schema, key: Key) -> dict[str, Any]:
