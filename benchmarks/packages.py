@@ -121,23 +121,28 @@ def serving(vendors: int, broken: int, folder: Path) -> Iterator[dict[str, Any]]
 
 
 def serve(vendors: int, broken: int, folder: Path) -> None:
-    """Build the package, then let every export have it at once; until standard input is closed."""
+    """Build the package, then let every full export have it at once; until standard input is closed."""
     from postroad.connectors.d365_finops.declaration import known
     from postroad.connectors.d365_finops.simulator import FinopsSimulator, packages
     from postroad.connectors.d365_finops.simulator.exports import Asked
 
     with FinopsSimulator(sizes={"VendorsV2": vendors}, companies=["usmf"], export_seconds=0) as simulator:
-        for project in ("Postroad", "Postroad VendorsV2"):
-            simulator.project(project, ["VendorsV2"], incremental=False)
+        simulator.project("Postroad", ["VendorsV2"])
+        simulator.project("Postroad VendorsV2", ["VendorsV2"], incremental=False)
         if broken:
             rows = [place * (vendors // broken) for place in range(broken)]
             simulator.fault("rows", entity="VendorsV2", wound="quote", rows=rows)
-        asked = Asked("ExportToPackageAsync", "Postroad", "package", "first", False, "usmf")
+        asked = Asked("ExportToPackageAsync", "Postroad VendorsV2", "package", "first", False, "usmf")
         faults = simulator.faults.take(["export"])
         build = simulator.exporter.start(asked, faults, simulator.clock.now(), simulator.switches).build
         build.done.wait()
 
-        def again(plan: packages.Plan, path: Path, stopping: threading.Event) -> packages.Build:
+        def again(
+            plan: packages.Plan, path: Path, stopping: threading.Event, anew: Any = packages.start
+        ) -> packages.Build:
+            if sum(len(each.file) for each in plan.files) < vendors:
+                built: packages.Build = anew(plan, path, stopping)
+                return built
             os.link(build.path, path)
             done = packages.Build(path, sound=True)
             done.done.set()

@@ -73,7 +73,8 @@ class SortedFile:
 def is_group(tables: Sequence[pa.Table]) -> bool:
     """Whether rows that wait are enough for a row group; more of them would only cost memory."""
     rows = sum(table.num_rows for table in tables)
-    return rows >= ROW_GROUP or sum(table.get_total_buffer_size() for table in tables) >= GROUP_BYTES
+    size = sum(int(table.get_total_buffer_size()) for table in tables)
+    return rows >= ROW_GROUP or size >= GROUP_BYTES
 
 
 def _options(schema: pa.Schema, key: Key) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from postroad.connectors.files import reading
-from postroad.connectors.files.blocks import Cutter
+from postroad.sdk.blocks import Cutter
 from tests.unit.files.drops import CSV, Drop
 
 ROWS = [["1", 'Zoë; "the" one, she said', "1.5", "2026-01-01"], ["2", "two\nlines", "", ""], ["3", '5" pipe', "-0", ""]]

@@ -11,8 +11,11 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from postroad.connectors.d365_finops.faults import FileError
+from postroad.errors import RemoteError
+from postroad.sdk.blocks import Cutter
 
 MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -22,8 +25,6 @@ MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
 )
 MOST_HEADER = 1 << 20
-BACK = 10_000  # line ends that are looked at for one that is outside quotes
-PATIENCE = 1 << 20  # characters of one row
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,17 @@ class Block:
 
 def blocks(pieces: Iterator[bytes], encoding: str, delimiter: str, qualifier: str, size: int) -> Iterator[Block]:
     """The blocks of a file, none for one without rows; FileError for one that cannot be cut."""
-    texts = _decoded(pieces, encoding)
-    waiting, captions = _header(texts, delimiter, qualifier)
-    for text in texts:
-        waiting += text
-        while len(waiting) >= size and (end := _boundary(waiting, size, qualifier)):
-            yield Block(captions, _packed(waiting[:end]))
-            waiting = waiting[end:]
-    if waiting.strip("\r\n"):
-        yield Block(captions, _packed(waiting))
+    texts = map(_packed, _decoded(pieces, encoding))
+    rest, captions = _header(texts, delimiter, qualifier)
+    cutter = Cutter(quote=qualifier.encode())
+    try:
+        for block in cutter.blocks(chain([rest], texts), size, "a file of the package"):
+            if block.body.strip(b"\r\n"):
+                yield Block(captions, block.body)
+    except FileError:
+        raise
+    except RemoteError as error:
+        raise FileError(f"{error} Check the source format's row delimiter") from None
 
 
 def rows_in(pieces: Iterator[bytes], encoding: str, qualifier: str) -> int | None:
@@ -90,53 +93,19 @@ def _packed(text: str) -> bytes:
         return text.encode("utf-8", "surrogatepass")
 
 
-def _header(texts: Iterator[str], delimiter: str, qualifier: str) -> tuple[str, tuple[str, ...]]:
+def _header(texts: Iterator[bytes], delimiter: str, qualifier: str) -> tuple[bytes, tuple[str, ...]]:
     """The text behind the first line, and that line's captions."""
-    waiting = ""
+    waiting = b""
     for text in texts:
         waiting += text
-        if "\n" in waiting:
+        if b"\n" in waiting:
             break
         if len(waiting) > MOST_HEADER:
             raise FileError("a file of the package has no header line: set the source format's option for it")
-    line, _, rest = waiting.partition("\n")
-    read = next(csv.reader(io.StringIO(line.rstrip("\r")), delimiter=delimiter, quotechar=qualifier), [])
+    line, _, rest = waiting.partition(b"\n")
+    header = line.decode("utf-8", "surrogateescape").rstrip("\r")
+    read = next(csv.reader(io.StringIO(header), delimiter=delimiter, quotechar=qualifier), [])
     captions = tuple(caption.strip().upper() for caption in read)
     if len(set(captions)) != len(captions):
         raise FileError("a file of the package names a column twice: check the mapping of its project")
     return rest, captions
-
-
-def _boundary(text: str, size: int, qualifier: str) -> int:
-    """Where the last row ends that fits, else the first one that does not; 0 if more text is needed to tell.
-
-    A row ends where a line ends outside quotes. A stray qualifier may hide that: then, after some more text, any end
-    of a line will do, and costs the rows around it.
-    """
-    end = text.rfind("\n", 0, size) + 1
-    odd = text.count(qualifier, 0, end) % 2
-    for _ in range(BACK):
-        if end == 0 or not odd:
-            break
-        before = text.rfind("\n", 0, end - 1) + 1
-        odd ^= text.count(qualifier, before, end) % 2
-        end = before
-    return end if end and not odd else _forward(text, size, qualifier)
-
-
-def _forward(text: str, size: int, qualifier: str) -> int:
-    end, odd = 0, 0
-    for _ in range(BACK):
-        after = text.find("\n", end) + 1
-        if after == 0:
-            break
-        odd ^= text.count(qualifier, end, after) % 2
-        end = after
-        if not odd:
-            return end
-    if len(text) < 2 * size + PATIENCE:
-        return 0
-    last = text.rfind("\n", 0, size) + 1 or text.find("\n") + 1
-    if last == 0:
-        raise FileError("a file of the package has a line that does not end: check the source format's row delimiter")
-    return last

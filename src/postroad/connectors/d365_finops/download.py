@@ -21,7 +21,7 @@ from postroad.sdk.connector import Tools
 from postroad.sdk.http import mapped
 
 TRIES = 6
-PIECE = 1 << 20
+PIECE = 1 << 16  # larger ones are kept by malloc, three times over
 MB = 1024 * 1024
 SPOOL = 4 * MB
 RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")

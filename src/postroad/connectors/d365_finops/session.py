@@ -37,7 +37,7 @@ class Session:
 
     @property
     def block_size(self) -> int:
-        """How many characters a block has at most, while its file is cut."""
+        """How many bytes a block has at most, while its file is cut."""
         return max(1, int(self.settings.block_megabytes * MB))
 
     def exports_of(self, declaration: Declaration, company: str) -> bool:

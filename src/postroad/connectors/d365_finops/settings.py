@@ -85,7 +85,7 @@ class FinopsSettings(BaseModel):
     )
     timeout: float = Field(default=120.0, gt=0, description="Seconds to wait for an answer.")
     burst: int = Field(default=100, ge=1, description="Calls that we allow ourselves in 5 seconds.")
-    block_megabytes: float = Field(default=8.0, gt=0, le=64, description="The largest payload that a file is cut into.")
+    block_megabytes: float = Field(default=4.0, gt=0, le=64, description="The largest payload that a file is cut into.")
     most_package_megabytes: int = Field(default=5000, ge=1, description="The largest package.")
     most_unpacked_megabytes: int = Field(default=50_000, ge=1, description="The largest package, unpacked.")
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import chain
 
 from postroad.connectors.files import parquetfile, workbooks
-from postroad.connectors.files.blocks import Cutter
 from postroad.connectors.files.datasets import DeclaredDataset
 from postroad.connectors.files.dialect import form_of
 from postroad.connectors.files.encodings import as_utf8, encoding_of
@@ -21,6 +20,7 @@ from postroad.connectors.files.settings import ENDINGS, FilesSettings, Format
 from postroad.connectors.files.settled import values_of
 from postroad.errors import RemoteError
 from postroad.records import Json
+from postroad.sdk.blocks import Cutter
 
 BLOCK = 4 << 20  # bytes of one page of a text file
 HEAD = 1 << 18  # bytes in which captions must stand, and by which a file tells what it is
