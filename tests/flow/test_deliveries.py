@@ -15,6 +15,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from postroad.app import App
+from postroad.app.runs import Report
+from postroad.engine.drain import Delivered
+from postroad.engine.runs import Outcome as RunOutcome
 from postroad.errors import (
     AuthError,
     BatchRefusedError,
@@ -436,9 +439,10 @@ def test_an_outage_concerns_one_subscription_and_dead_letters_nothing(post: Post
     post.deliver()
     assert post.statuses()[0].state == "waiting"
     post.faults.clear()
-    assert post.deliver()[HERE].messages == 0
+    early = post.deliver()[HERE]
+    assert (early.messages, early.problem) == (0, "the database is away")
     post.now += 400
-    post.deliver()
+    assert post.deliver()[HERE].problem is None
     post.assert_law()
 
 
@@ -447,7 +451,8 @@ def test_a_refused_sign_in_pauses_until_a_person_resumes(post: Post) -> None:
     assert post.deliver()[HERE].problem == "paused: who are you"
     post.faults.clear()
     post.now += 86_400
-    assert post.deliver()[HERE].messages == 0
+    later = post.deliver()[HERE]
+    assert (later.messages, later.problem) == (0, "paused: who are you")
     assert (post.statuses()[0].state, post.statuses()[0].reason) == ("paused", "who are you")
     post.do(lambda app: app.deliveries.resume(HERE))
     post.deliver()
@@ -503,11 +508,21 @@ def test_a_connector_that_leaves_records_unanswered_is_stopped(post: Post) -> No
 # Operations
 
 
+@pytest.mark.parametrize(
+    ("done", "code"), [(Delivered(3, 7), 0), (Delivered(3, 7, 1), 3), (Delivered(problem="down"), 3)]
+)
+def test_a_run_says_by_its_exit_code_that_something_did_not_arrive(done: Delivered, code: int) -> None:
+    assert Report(deliveries={HERE: done}).exit_code == code
+    failed = RunOutcome("run", "toy", "books", "failed")
+    assert Report([failed], deliveries={HERE: done}).exit_code == 1
+
+
 def test_a_paused_target_gets_nothing_and_then_all(post: Post) -> None:
     post.deliver()
     post.do(lambda app: app.deliveries.pause(HERE))
     post.change({3: "while paused"})
-    assert post.deliver()[HERE].messages == 0
+    done = post.deliver()[HERE]
+    assert (done.messages, done.problem) == (0, None)
     status = post.statuses()[0]
     assert (status.state, status.lag) == ("paused", 1)
     assert status.lag_seconds > 0

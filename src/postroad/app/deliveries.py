@@ -17,6 +17,7 @@ from postroad.lake.slices import SliceReader, picked
 from postroad.project import Delivery
 from postroad.status import HELD, OPEN
 from postroad.tracking.leases import PATIENCE
+from postroad.tracking.queue import PAUSED
 
 if TYPE_CHECKING:
     from postroad.app.app import App
@@ -41,6 +42,8 @@ class Deliveries:
             while (most is None or most > 0) and drain.one():
                 self._app.stop.check()
                 most = None if most is None else most - 1
+        for name, done in drain.done.items():
+            done.problem = done.problem or self._failing(name)
         return drain.done
 
     def dispatch(self, select: str | None = None) -> int:
@@ -108,6 +111,15 @@ class Deliveries:
             with closing(SliceReader(self._app.lake.disk)) as reader:
                 rows = reader.read(bench.dataset(entity), slices)
         return json.dumps(rows.to_pylist()[0], ensure_ascii=False, default=str)
+
+    def _failing(self, name: str) -> str | None:
+        """Why a subscription waits or is paused since an earlier run; None if it is not, or by a person's wish."""
+        known = self._app.tracking.subscriptions.get(name)
+        if known is None or not known["failures"]:
+            return None
+        return (
+            f"{known['status']}: {known['last_outcome']}" if known["status"] == PAUSED else str(known["last_outcome"])
+        )
 
     def _named(self, name: str) -> Delivery:
         known = {each.to: each for each in self._app.project.deliveries}
