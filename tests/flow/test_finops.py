@@ -82,9 +82,9 @@ def reasons(report: Any) -> str:
     return "; ".join(outcome.reason or "" for outcome in report.outcomes)
 
 
-def begin_theirs(world: FinopsWorld, project: str, seconds: float) -> None:
+def begin_theirs(world: FinopsWorld, project: str, seconds: float, company: str = "demf") -> None:
     """Somebody else exports a project, which takes so long."""
-    theirs = Asked("ExportToPackageAsync", project, "theirs", f"theirs-{world.now}", False, "demf")
+    theirs = Asked("ExportToPackageAsync", project, "theirs", f"theirs-{world.now}", False, company)
     before = world.sim.switches.export_seconds
     world.sim.switch(export_seconds=seconds)
     world.sim.exporter.start(theirs, [], world.sim.clock.now(), world.sim.switches)
@@ -699,6 +699,29 @@ def test_overlapping_schedules(wide: FinopsWorld) -> None:
     assert statuses(wide.sync_wait()) == {"succeeded"}
     accounts = {key: row for key, row in wide.table("VendorsV2").items() if key[0] == "usmf"}
     assert accounts.keys() == {key for key in wide.source("VendorsV2") if key[0] == "usmf"}
+
+
+def test_an_export_that_somebody_else_made_took_the_changes_and_is_seen(loaded: FinopsWorld) -> None:
+    loaded.sync_wait()
+    loaded.sim.mutate(2, company="usmf")
+    begin_theirs(loaded, "Postroad", 5, "usmf")
+    loaded.sleep(60)
+    loaded.sync_wait()
+    assert_law(loaded)
+    assert any("was not ours" in sentence for sentence in loaded.said)
+
+
+def test_books_from_a_backup_lose_no_change_that_was_exported_since(loaded: FinopsWorld) -> None:
+    loaded.sync_wait()
+    backup = {path.name: path.read_bytes() for path in loaded.folder.glob("postroad.db*")}
+    loaded.sim.mutate(2, company="usmf")
+    loaded.sync(Trap(Point.PAYLOAD_ROW, 2))  # exported, and landed at most: nothing of it is published
+    for path in loaded.folder.glob("postroad.db*"):
+        path.unlink()
+    for name, content in backup.items():
+        (loaded.folder / name).write_bytes(content)
+    loaded.sync_wait()
+    assert_law(loaded)
 
 
 def test_secrets_and_links_are_told_to_nobody(loaded: FinopsWorld) -> None:

@@ -71,6 +71,12 @@ def test_a_part_is_never_begun_before_the_whole(tmp_path: Path) -> None:
         world.sync(select="toy.books", since="yesterday")
 
 
+def test_a_sweep_of_what_has_no_keys_to_read_is_refused(world: ToyWorld) -> None:
+    world.rule = replace(world.rule, entities=("books",), sweep_deletes=86_400.0)
+    with pytest.raises(ConfigError, match=r"toy\.books cannot be swept"):
+        world.sync()
+
+
 def test_a_flow_reloads_a_part_now_and_then(world: ToyWorld) -> None:
     """From the first of last month, once a day."""
     world.rule = replace(world.rule, entities=("books",), reload=Reload("last_month", 86_400.0))

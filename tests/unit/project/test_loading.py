@@ -75,6 +75,15 @@ def test_max_deletes_is_rows_or_a_percentage(write: Write, text: str, most: int)
     assert project.syncs[0].max_deletes.of(200) == most
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("always", 0), ("hourly", 3_600), ("daily", 86_400), ("weekly", 604_800), ("12h", 43_200)]
+)
+def test_keys_are_swept_as_often_as_a_flow_says(write: Write, text: str, seconds: float) -> None:
+    flow = f"sync: [{{from: erp, entities: [timesheets], sweep_deletes: {text}}}]"
+    project = load_project(write({"postroad.yaml": ROOT, "flows/a.yaml": flow}))
+    assert project.syncs[0].sweep_deletes == seconds
+
+
 def test_an_environment_overlays_the_project_key_by_key(write: Write) -> None:
     overlay = (
         f"protected: true\nlake: ./prod\n{OWN_BOOKS}connections:\n  erp: {{url: https://prod, companies: [no01]}}\n"
