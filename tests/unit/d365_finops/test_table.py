@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postroad.connectors.d365_finops.blocks import blocks
+from postroad.connectors.d365_finops.blocks import blocks, rows_in
 from postroad.connectors.d365_finops.faults import FileError
 from postroad.connectors.d365_finops.table import Form, texts
 
@@ -114,3 +114,23 @@ def test_a_file_that_ends_within_a_character_is_refused() -> None:
 def test_a_column_that_is_named_twice_is_refused() -> None:
     with pytest.raises(FileError, match="twice"):
         list(blocks(iter([b"A,A\r\n1,2\r\n"]), "utf-8", ",", '"', 100))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("step", [7, 1000])
+def test_the_rows_of_a_file_are_counted_however_it_comes(encoding: str, step: int) -> None:
+    text = 'A,B\r\n1,"two\r\nlines, ""quoted"""\r\n2,å😀\r\n3,x'
+    body = ("" if encoding == "utf-8" else "\ufeff").encode(encoding) + text.encode(encoding)
+    pieces = iter([body[at : at + step] for at in range(0, len(body), step)])
+    assert rows_in(pieces, "utf-8", '"') == 3
+
+
+@pytest.mark.parametrize(("text", "count"), [("", 0), ("A,B", 0), ("A,B\r\n", 0), ("A,B\n1,2", 1), ("A,B\n1,2\n", 1)])
+def test_a_file_without_rows_has_none(text: str, count: int) -> None:
+    assert rows_in(iter([text.encode()]), "utf-8", '"') == count
+
+
+def test_a_file_that_is_no_text_is_read_to_its_end_and_not_counted() -> None:
+    pieces = iter([b"\xff\xfe\0\0A\0\0\0", b"\xff\xff\xff\xff", b"B\0\0\0"])  # UTF-32 has no such character
+    assert rows_in(pieces, "utf-8", '"') is None
+    assert next(pieces, None) is None
