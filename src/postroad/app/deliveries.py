@@ -78,7 +78,7 @@ class Deliveries:
     def pause(self, name: str) -> None:
         """Send nothing more to a target until it is resumed."""
         self._named(name)
-        self._app.tracking.subscriptions.pause(name, f"paused by {getpass.getuser()}")
+        self._app.tracking.subscriptions.pause(name, f"by {getpass.getuser()}")
 
     def resume(self, name: str) -> None:
         """Go on with a target."""
@@ -117,6 +117,8 @@ class Deliveries:
         known = self._app.tracking.subscriptions.get(name)
         if known is None or not known["failures"]:
             return None
+        if known["status"] == PAUSED and known["reason"] != known["last_outcome"]:
+            return None  # somebody paused it during an outage
         return (
             f"{known['status']}: {known['last_outcome']}" if known["status"] == PAUSED else str(known["last_outcome"])
         )

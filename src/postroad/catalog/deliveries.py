@@ -70,7 +70,8 @@ def forgotten(tracking: Tracking, names: Iterable[str]) -> list[SubscriptionStat
             stored = _stored(tracking, known["name"], known["dataset"], known, _now(tracking))
             records = counts[known["name"]]["records"] if known["name"] in counts else 0
             if records or stored["held"] or stored["rejected"]:
-                reason = "no flow names it: put its line back, or discard what it holds"
+                drop = f"postroad rejected discard {known['name']} --stage deliver"
+                reason = f"no flow names it: put its line back, or drop what it holds by `{drop}`"
                 stored |= {"state": "forgotten", "reason": reason}
                 found.append(SubscriptionStatus(lag=records, lag_seconds=0.0, in_flight=0, **stored))
     return found

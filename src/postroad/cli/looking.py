@@ -151,8 +151,10 @@ def _subscriptions(found: list[SubscriptionStatus]) -> None:
     show.table("deliveries", columns, rows)
     for each in found:
         name = each.subscription
-        if each.reason:
-            print(f"{name}: {each.state}: {each.reason}; `postroad resume {name}` goes on")
+        if each.state == "paused":
+            print(f"{name}: paused: {each.reason}; `postroad resume {name}` goes on")
+        elif each.reason:
+            print(f"{name}: {each.reason}")
         if each.waits_until:
             print(f"{name}: left alone until {each.waits_until:%Y-%m-%d %H:%M:%S} UTC: {each.last_outcome}")
         if each.held:
