@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from postroad.connectors.files import reading
+from postroad.connectors.files import places, reading
 from postroad.connectors.files.places import Folder
 from postroad.errors import CursorExpiredError, EntitiesFailedError, RemoteError, TransientError
 from postroad.records import Payload, Want
@@ -219,3 +219,39 @@ def test_a_time_in_the_future_hides_no_file(tmp_path: Path) -> None:
     drop.put("a.csv", things(1), age=-86_400)
     drop.put("b.csv", things(2), age=-5)
     assert codes(drop, drop.fetched()) == ["1"]
+
+
+def test_a_file_that_goes_while_the_folder_is_listed_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = Drop(tmp_path, {"files": "**/*.csv"})
+    for name in ("a.csv", "b.csv", "c.csv", "x/d.csv"):
+        drop.put(name, things(name[-5]))
+    found = places._found
+
+    def gone(name: str, facts: os.stat_result) -> places.Found:
+        if name == "b.csv":
+            raise FileNotFoundError
+        return found(name, facts)
+
+    monkeypatch.setattr(places, "_found", gone)
+    assert sorted(each.name for each in places.Folder(tmp_path).listed(deep=True)) == ["a.csv", "c.csv", "x/d.csv"]
+
+
+def test_a_file_that_may_not_be_read_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop = Drop(tmp_path)
+    start = drop.fetched("changes")[-1].cursor
+    drop.put("a.csv", things(1), age=90)
+    drop.put("b.csv", things(2))
+    opened = Path.open
+
+    def refused(self: Path, *given: Any) -> Any:
+        if self.name == "a.csv":
+            raise PermissionError
+        return opened(self, *given)
+
+    monkeypatch.setattr(Path, "open", refused)
+    landed: list[Payload] = []
+    with pytest.raises(EntitiesFailedError, match="may not be read by us"):
+        landed.extend(drop.source().fetch(drop.feed("changes"), Want(start, ("things",))))
+    assert codes(drop, landed) == ["2"]

@@ -82,9 +82,7 @@ Read = TypeVar("Read")
 def _readable(action: Callable[[], Read], name: str) -> Read:
     try:
         return action()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, RemoteError):
-            raise
+    except (pa.ArrowException, OSError, ValueError):
         raise RemoteError(f"{name} cannot be read as Parquet: it is damaged, or was cut short") from None
 
 

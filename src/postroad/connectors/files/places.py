@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -85,12 +86,13 @@ class Folder:
                     name = Path(entry.path).relative_to(self._root).as_posix()
                     if unfinished(name):
                         continue
-                    if entry.is_file(follow_symlinks=False):
-                        yield _found(name, entry.stat(follow_symlinks=False))
-                    elif deep and entry.is_dir(follow_symlinks=False):
+                    if deep and entry.is_dir(follow_symlinks=False):
                         yield from self._below(Path(entry.path), deep=True)
+                    elif entry.is_file(follow_symlinks=False):
+                        with suppress(FileNotFoundError):  # It went while we looked, so it is not there.
+                            yield _found(name, entry.stat(follow_symlinks=False))
         except FileNotFoundError:
-            return  # A file or folder that went while we looked is one that is not there.
+            return  # So did this folder.
         except OSError as error:
             raise TransientError(f"the folder {folder} cannot be read: {error.strerror}") from None
 
@@ -113,6 +115,8 @@ class Folder:
             return (self._root / file.name).open("rb")
         except FileNotFoundError:
             raise ChangedError(file.name) from None
+        except PermissionError:
+            raise RemoteError(f"{file.name} may not be read by us: give us the right to, or move it away") from None
         except OSError as error:
             raise TransientError(f"{file.name} cannot be read: {error.strerror}") from None
 

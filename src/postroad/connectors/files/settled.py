@@ -76,7 +76,7 @@ def seconds(time: str) -> int:
 
 
 def scoped(dataset: DeclaredDataset, files: Sequence[Found], scope: str | None) -> Iterator[Found]:
-    """The files of one scope; ConfigError never: what no scope declares is told by `undeclared`."""
+    """The files of one scope, or all; `require_declared` tells of those that belong to none."""
     for each in files:
         if scope is None or values_of(dataset, each.name).get(dataset.placed[0]) == scope:
             yield each
