@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from postroad.connectors.files import places, reading
-from postroad.engine import close, normalise, stage
-from postroad.lake import Dataset, sorting, tables
+from postroad.engine import close, normalise
+from postroad.lake import Dataset, parquet, sorting, tables
 from postroad.lake import changes as history
 from postroad.lake.changes import Version
 from postroad.lake.sorting import Sorter
@@ -147,7 +147,7 @@ def test_keys_in_any_order_are_merged_a_few_at_a_time(world: DropWorld, monkeypa
         opened.append(len(versions))
         return resolved(dataset, versions)
 
-    small = [(stage, "ROW_GROUP", 3), (sorting, "ROW_GROUP", 3), (tables, "ROWS_AT_ONCE", 9)]
+    small = [(parquet, "ROW_GROUP", 3), (sorting, "ROW_GROUP", 3), (tables, "ROWS_AT_ONCE", 9)]
     for where, name, value in [*small, (normalise, "BYTES_AT_ONCE", 1), (close, "Sorter", Noted)]:
         monkeypatch.setattr(where, name, value)
     monkeypatch.setattr(tables, "resolved", noted)

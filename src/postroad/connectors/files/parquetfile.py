@@ -25,7 +25,8 @@ from postroad.sdk.sheets.columns import Column
 from postroad.sdk.times import to_utc
 
 SLICE = 8 << 20  # bytes of rows as they are in memory
-MOST_ROWS, FEWEST_ROWS = 200_000, 1_000  # of one slice
+MOST_ROWS, FEWEST_ROWS = 50_000, 1_000  # of one slice
+BUFFER = 1 << 20  # read at once of a column; more, or all before it is wanted, would be the whole file
 BATCH = 50_000
 
 
@@ -39,7 +40,7 @@ class Slice:
 
 def slices(opened: BinaryIO, size: int, dataset: DeclaredDataset, name: str) -> Iterator[Slice]:
     """The slices of a file, none for one without rows; RemoteError for one that cannot be used."""
-    file = _readable(lambda: pq.ParquetFile(opened), name)
+    file = _readable(lambda: pq.ParquetFile(opened, buffer_size=BUFFER, pre_buffer=False), name)
     require_columns([each.caption for each in dataset.columns], file.schema_arrow.names, name)
     rows = file.metadata.num_rows
     if rows <= MOST_ROWS and size <= SLICE:
