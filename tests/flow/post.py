@@ -17,7 +17,7 @@ from postroad.app import App
 from postroad.connectors.sql.settings import SqlSettings
 from postroad.engine import dispatch
 from postroad.lake import changes, tables
-from postroad.project import Connection, Delivery, Project, Sync
+from postroad.project import Connection, Delivery, Notify, Project, Sync
 from postroad.project.model import DATABASE
 from postroad.records import Check, Entity, Outcome, Package
 from postroad.sdk.connector import Destination, Source
@@ -48,6 +48,7 @@ class Post:
     commits: int = 0
     at_send: Callable[[], None] | None = None
     server: str | None = None
+    notify: Notify | None = None
 
     # The dataset
 
@@ -172,7 +173,7 @@ class _PostApp(Doomed):
         toy = Connection("toy", "xledger", None)  # type: ignore[arg-type]
         project = Project("post", post.folder, connections={"toy": toy, **connections},
                           syncs=(Sync("toy", ("books",)),), deliveries=post.deliveries,
-                          database=post.server or DATABASE)  # fmt: skip
+                          database=post.server or DATABASE, notify=post.notify)  # fmt: skip
 
         def tick() -> float:
             post.now += 0.001

@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 from postroad.app import App
 from postroad.cli import checking, show
 from postroad.engine.alerts import run_ended
-from postroad.errors import RemoteError
+from postroad.errors import AuthError, RemoteError, TransientError
 from postroad.project import Allowance, Sync
-from postroad.records import Entity, Feed
+from postroad.records import Entity, Feed, Outcome, Package
 from postroad.telemetry import Point
 from tests.flow.harness import Side, Trap, World
+from tests.flow.post import Post
 from tests.flow.toy import BOOKS, ToySource, ToyWorld
 from tests.inbox import US, Inbox, free_port, inbox
 
@@ -390,3 +391,82 @@ def test_any_history_is_told_change_by_change(
     assert sorted(found) == sorted(expected)
     assert len(server.ids) - len(told) <= kills
     assert unsent(world) == []
+
+
+# Deliveries
+
+
+def delivers(post: Post) -> None:
+    """As `postroad run` and `postroad worker` do it."""
+
+    def work(app: App) -> None:
+        with app.alerts.told():
+            app.deliveries.deliver()
+
+    post.do(work)
+
+
+def _refuses(_: Package) -> None:
+    raise AuthError("the receiver wants another password")
+
+
+def _rejects(package: Package) -> list[Outcome]:
+    return [Outcome(range(package.records), "rejected", "refused", "no such customer")]
+
+
+def test_a_receiver_that_refuses_us_is_told_once_and_when_it_is_well_again(server: Inbox, tmp_path: Path) -> None:
+    post = Post(tmp_path, notify=server.notify())
+    post.change({1: "a"})
+    post.faults["app"] = _refuses
+    for _ in range(2):
+        delivers(post)
+    assert server.subjects == ["[postroad post] app.books: the receiver refuses us"]
+    assert "postroad resume app.books" in server.texts[0]
+    post.settle()
+    delivers(post)
+    assert server.subjects[1:] == ["[postroad post] app.books gets what is new again"]
+    post.assert_law()
+
+
+def test_a_person_who_paused_a_delivery_is_not_told_of_it(server: Inbox, tmp_path: Path) -> None:
+    post = Post(tmp_path, notify=server.notify())
+    post.change({1: "a"})
+    delivers(post)
+    post.do(lambda app: app.deliveries.pause("app.books"))
+    post.change({1: "b"})
+    post.now += 3 * 86_400
+    delivers(post)
+    assert server.subjects == []
+
+
+def test_rejected_records_are_told_without_what_they_hold(server: Inbox, tmp_path: Path) -> None:
+    post = Post(tmp_path, notify=server.notify())
+    post.change({1: "secret text", 2: "b"})
+    post.faults["app"] = _rejects
+    for _ in range(2):
+        delivers(post)
+    assert server.subjects == ["[postroad post] app.books: 2 records rejected"]
+    assert "2 refused" in server.texts[0]
+    assert "secret text" not in server.texts[0] + "".join(server.texts)
+    post.faults.clear()
+    post.change({1: "c", 2: "d"})
+    delivers(post)
+    assert server.subjects[1:] == ["[postroad post] app.books: no record is rejected any more"]
+
+
+def test_what_waits_for_too_long_is_told(server: Inbox, tmp_path: Path) -> None:
+    post = Post(tmp_path, notify=server.notify())
+    post.change({1: "a"})
+    post.faults["app"] = _dead
+    delivers(post)
+    assert server.subjects == []
+    post.now += 2 * 86_400
+    delivers(post)
+    assert server.subjects == ["[postroad post] app.books: 1 record not delivered for too long"]
+    post.settle()
+    delivers(post)
+    assert server.subjects[1:] == ["[postroad post] app.books gets what is new again"]
+
+
+def _dead(_: Package) -> None:
+    raise TransientError("nobody answers")

@@ -86,9 +86,11 @@ class Alerts:
             yield from check_server(self._app.project.notify.server)
 
     def _gather(self, notify: Notify, *, standing: bool) -> None:
+        from postroad.engine.alerts import of_subscription
         from postroad.engine.alerts import standing as how_it_stands
 
         with ExitStack() as stack:
+            deliveries = self._app.deliveries.status() if standing and self._app.project.deliveries else []
             benches = []
             for connection, entities in self._app.selected(None).items() if standing else ():
                 with suppress(PostroadError, OSError):  # a connection that cannot be opened fails its own runs
@@ -97,6 +99,8 @@ class Alerts:
             def found() -> Iterator[Alert]:
                 for bench, entities in benches:
                     yield from how_it_stands(bench, entities)
+                for each in deliveries:
+                    yield from of_subscription(each)
 
             self._app.tracking.alerts.gather(found, notify.sender.rpartition("@")[2])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from postroad.app.app import App
 
 IDLE = 2.0  # seconds between two looks of a worker that found nothing
+TELL = 60.0  # seconds between two looks of a worker at what people should be told
 
 
 class Deliveries:
@@ -58,10 +60,13 @@ class Deliveries:
         """
         if not self._app.project.deliveries:
             raise ConfigError("no flow delivers anything: there is nothing for a worker to do")
-        with self._routes(None) as routes, suppress(StoppedError):
-            drain = self._drain(routes)
+        with self._app.alerts.told(), self._routes(None) as routes, suppress(StoppedError):
+            drain, tell = self._drain(routes), 0.0
             while True:
                 self._round(drain, routes)
+                if time.monotonic() >= tell:
+                    self._app.alerts.deliver()
+                    tell = time.monotonic() + TELL
                 self._app.stop.sleep(IDLE)
 
     def status(self, select: str | None = None) -> list[SubscriptionStatus]:
@@ -89,8 +94,9 @@ class Deliveries:
         """Send a subscription's rejected records again, of each key the newest, and the messages that are held."""
         delivery = self._named(name)
         tracking = self._app.tracking
-        tracking.messages.retry(name, *again(tracking, name), getpass.getuser())
-        return self.deliver(delivery.dataset)
+        with self._app.alerts.told():
+            tracking.messages.retry(name, *again(tracking, name), getpass.getuser())
+            return self.deliver(delivery.dataset)
 
     def discard(self, name: str) -> int:
         """Drop the messages of a subscription that wait for a person; how many there were.
@@ -98,7 +104,8 @@ class Deliveries:
         Of one that no flow names any more all that are open.
         """
         known = [each.to for each in self._app.project.deliveries]
-        return self._app.tracking.messages.discard(name, getpass.getuser(), HELD if name in known else OPEN)
+        with self._app.alerts.told():
+            return self._app.tracking.messages.discard(name, getpass.getuser(), HELD if name in known else OPEN)
 
     def record(self, rejection: Mapping[str, Any]) -> str | None:
         """The record that a receiver refused, as JSON; None if its dataset is no longer in any flow."""

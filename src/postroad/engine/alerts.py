@@ -1,4 +1,4 @@
-"""What a person is told by e-mail, and in which words: ends of runs, and how a connection stands.
+"""What a person is told by e-mail, and in which words: ends of runs, how a connection stands, and how a delivery does.
 
 Nothing is stored here: the books note an alert in the transaction of what it tells of (`tracking.alerts`). No text
 holds a record's content or key: causes and numbers only, and the command that shows the rest.
@@ -10,6 +10,7 @@ import secrets
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
+from postroad.catalog.deliveries import SubscriptionStatus
 from postroad.engine.bench import Bench
 from postroad.records import ALL, Feed
 from postroad.tracking.alerts import Alert
@@ -148,6 +149,40 @@ def _stale(bench: Bench, entities: Sequence[str]) -> Alert:
     )
     begun = int(min(since for since, _ in found.values()) * 1e6)
     return Alert(topic, "; ".join(sorted(found)), f"{_all(found)}: not in step for too long", text, begun)
+
+
+def of_subscription(status: SubscriptionStatus) -> Iterator[Alert]:
+    """How a delivery stands: whether its receiver gets what is new, and takes it."""
+    if (stands := _stands(status)) is not None:
+        yield stands
+    name, total = status.subscription, sum(status.rejected.values())
+    text = _lines(
+        what=[f"{count:,} {cause}" for cause, count in status.rejected.items()],
+        lost=f"what {_counted(total, 'record')} say now: the receiver keeps the versions of before, where it has any",
+        look=["postroad rejected list --stage deliver", f"postroad rejected retry {name} --stage deliver"],
+    )
+    subject = f"{name}: {_counted(total, 'record')} rejected" if total else f"{name}: no record is rejected any more"
+    yield Alert(f"refused:{name}", "; ".join(sorted(status.rejected)), subject, text if total else "", reminds=False)
+
+
+def _stands(status: SubscriptionStatus) -> Alert | None:
+    """None of one that a person paused: he knows."""
+    name, look = status.subscription, [f"postroad status {status.dataset}"]
+    if status.state == "paused":
+        if status.reason != status.last_outcome:
+            return None
+        state, subject = "refused", f"{name}: the receiver refuses us"
+        look.append(f"postroad resume {name}   once that is mended")
+    elif status.held:
+        state, subject = "held", f"{name}: {_counted(status.held, 'message')} held, which wait for a person"
+        look += [f"postroad rejected {verb} {name} --stage deliver" for verb in ("retry", "discard")]
+    elif status.lag_seconds > STALE_AFTER:
+        state, subject = "behind", f"{name}: {_counted(status.lag, 'record')} not delivered for too long"
+        look.append("postroad run   delivers, and so does postroad worker")
+    else:
+        return Alert(f"receiver:{name}", "", f"{name} gets what is new again")
+    text = _lines(why=status.last_outcome, lost="nothing: what is new waits, and is sent once it can be", look=look)
+    return Alert(f"receiver:{name}", state, subject, text)
 
 
 def _told_already(bench: Bench, entity: str) -> bool:
