@@ -1,4 +1,4 @@
-"""One project on disk and the remote systems that it reads: a company in Xledger, and the links beside it."""
+"""One project on disk and the remote systems that it reads: a company in Xledger, and links and exports beside it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from postroad.connectors.d365_finops.simulator import FinopsSimulator
 from postroad.connectors.excel_link.simulator import ExcelLinkSimulator
 from postroad.connectors.xledger.entities import EIGHT
 from postroad.connectors.xledger.simulator import XledgerSimulator
 from postroad.sdk.simulator import Answer, Clock, Request, Simulator
 from tests.chaos.calls import Calls
+from tests.flow.finops_world import exported_shown
 from tests.flow.shown import TABLES, Shown, entity_shown, table_settings, table_shown
 
 ENTITIES = tuple(each.name for each in EIGHT)
@@ -33,6 +35,8 @@ database: sqlite:///postroad.db
 connections:
   xledger: {{connector: xledger, url: "{url}", token: secret://XLEDGER_TOKEN, page_size: {page}, burst: 1000000}}
 """
+EXPORTED = "VendorsV2"
+LEGAL_ENTITY = "usmf"
 
 
 class Overheard(Simulator):
@@ -95,6 +99,10 @@ class Links(Overheard, ExcelLinkSimulator):
         return answer
 
 
+class Exports(Overheard, FinopsSimulator):
+    """Vendors of one legal entity, whose exports take no time."""
+
+
 @dataclass
 class Episode:
     """A project, its sources, and what was done to them."""
@@ -102,6 +110,7 @@ class Episode:
     folder: Path
     simulator: Company
     links: Links
+    exports: Exports
     kills: int
     calls: Calls = field(default_factory=Calls)
     dead: set[int] = field(default_factory=set)
@@ -122,28 +131,44 @@ class Episode:
             null_reference=draw.choice(("null", "zero")),
         ).start()
         links = Links(seed=draw.randrange(1_000_000), clock=Clock(lambda: AUTUMN)).start()
-        write_project(folder, simulator, draw.choice((30, 60, 100)), links)
-        return cls(folder, simulator, links, draw.randrange(20, 32))
+        seed = draw.randrange(1_000_000)
+        exports = Exports(
+            seed=seed,
+            sizes={EXPORTED: draw.randrange(12, 40)},
+            companies=[LEGAL_ENTITY],
+            export_seconds=0,
+            page_limit=9,
+        ).start()
+        exports.project("Postroad", [EXPORTED])
+        exports.project(f"Postroad {EXPORTED}", [EXPORTED], incremental=False)
+        write_project(folder, simulator, draw.choice((30, 60, 100)), links, exports)
+        return cls(folder, simulator, links, exports, draw.randrange(20, 32))
 
     def stop(self) -> None:
         """Close the sources."""
-        self.simulator.stop()
-        self.links.stop()
+        for source in self.sources:
+            source.stop()
+
+    @property
+    def sources(self) -> tuple[Overheard, ...]:
+        """All remote systems."""
+        return self.simulator, self.links, self.exports
 
     @property
     def datasets(self) -> list[Shown]:
         """What must be in the lake."""
         found = [entity_shown(self.simulator, entity) for entity in ENTITIES]
-        return found + [table_shown(self.links, table) for table in TABLES]
+        found += [table_shown(self.links, table) for table in TABLES]
+        return [*found, exported_shown(self.exports, EXPORTED, [LEGAL_ENTITY])]
 
     def account(self, *, killed: bool) -> int:
         """Book the requests of one life; how many there were."""
         if killed:
-            self.simulator.fall_silent()
-            self.links.fall_silent()
+            for source in self.sources:
+                source.fall_silent()
         entries = [*self.simulator.requests, *self.links.requests]
-        self.simulator.requests.clear()
-        self.links.requests.clear()
+        for source in self.sources:
+            source.requests.clear()  # an export is asked for once, which its own tests show; a download may be cut off
         self.calls.add(entries, self.walks(), killed)
         return len(entries)
 
@@ -178,6 +203,13 @@ class Episode:
         return self.loaded == {shown.name for shown in self.datasets} and not due and not walking
 
     @property
+    def behind(self) -> bool:
+        """Whether an export or a look at the keys is open that began before the last change."""
+        rounds = self.ask("select cursor from feeds where connection = 'finops' and feed = 'changes'")
+        looks = self.ask("select id from walks where connection = 'finops' and status = 'open'")
+        return bool(looks) or any('"round"' in json.dumps(cursor) for (cursor,) in rounds)
+
+    @property
     def loaded(self) -> set[str]:
         """The datasets of which a first load was closed."""
         found = self.ask("select distinct connection, entity from walks where status = 'closed'")
@@ -185,7 +217,11 @@ class Episode:
 
 
 def write_project(
-    folder: Path, simulator: XledgerSimulator, page: int, links: ExcelLinkSimulator | None = None
+    folder: Path,
+    simulator: XledgerSimulator,
+    page: int,
+    links: ExcelLinkSimulator | None = None,
+    exports: FinopsSimulator | None = None,
 ) -> None:
     """A project that reads a company in pages of so many rows: timesheets alone, or all that there is and the links."""
     flows, secrets = folder / "flows", [f"XLEDGER_TOKEN={simulator.token}"]
@@ -198,8 +234,33 @@ def write_project(
         linked = {"connector": "excel_link", "time_zone": "Europe/Stockholm", "burst": 1_000_000, "tables": tables}
         project += f"  links: {json.dumps(linked)}\n"
         (flows / "links.yaml").write_text(json.dumps({"sync": [{"from": "links", "entities": list(TABLES)}]}))
+    if exports is not None:
+        secrets.append(f"FO_SECRET='{exports.client_secret}'")
+        project += f"  finops: {json.dumps(_finops(exports))}\n"
+        sync = {"from": "finops", "entities": [EXPORTED], "sweep_deletes": "always"}
+        (flows / "exports.yaml").write_text(json.dumps({"sync": [sync]}))
     (folder / "postroad.yaml").write_text(project)
     (folder / ".env").write_text("\n".join([*secrets, ""]))
+
+
+def _finops(exports: FinopsSimulator) -> dict[str, Any]:
+    """A connection to exports whose files and pages of keys are in several pieces."""
+    return {
+        "connector": "d365_finops",
+        "url": exports.url,
+        "sign_in_url": exports.url,
+        "tenant": exports.tenant,
+        "client_id": exports.client_id,
+        "client_secret": "secret://FO_SECRET",
+        "companies": [LEGAL_ENTITY],
+        "entities": [EXPORTED],
+        "package_hosts": ["127.0.0.1"],
+        "allow_http": True,
+        "poll_seconds": 0.05,
+        "wait_seconds": 0.5,
+        "block_megabytes": 0.004,
+        "burst": 1_000_000,
+    }
 
 
 def _kept_secret(settings: dict[str, Any], name: str, secrets: list[str]) -> dict[str, Any]:

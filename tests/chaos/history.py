@@ -18,12 +18,14 @@ from typing import Any
 from postroad.telemetry import Stage
 from tests import oracle
 from tests.chaos.calls import Calls
-from tests.chaos.episode import ENTITIES, OTHERS, Episode
+from tests.chaos.episode import ENTITIES, EXPORTED, OTHERS, Episode
 from tests.chaos.nursery import Life, Named, Nursery
 from tests.flow.shown import DUMMY_DAY, TABLES
 
 UNREADABLE_HOURS = "n/a"
 SMOOTHING = 0.2
+STAGES = (Stage.FETCH, Stage.LAND, Stage.NORMALISE, Stage.STAGE, Stage.CLOSE, Stage.MATERIALISE)
+"""Those of a sync: the projects of these histories deliver nothing."""
 PAGED = (Stage.FETCH, Stage.LAND, Stage.STAGE)
 OF_LINKS = (Stage.FETCH, Stage.LAND, Stage.STAGE, Stage.CLOSE, Stage.MATERIALISE)
 WALKING = (Stage.FETCH, Stage.LAND, Stage.STAGE, Stage.CLOSE)
@@ -72,18 +74,18 @@ class Tally:
     @property
     def everywhere(self) -> bool:
         """Whether every stage was hit, and runs of links."""
-        return all(self.kills[stage] for stage in Stage) and self.linked > 0
+        return all(self.kills[stage] for stage in STAGES) and self.linked > 0
 
     def table(self, seed: int) -> str:
         """For the log of a test run."""
-        widths = [max(len(stage), 5) for stage in Stage]
-        head = "  ".join(f"{stage:>{width}}" for stage, width in zip(Stage, widths, strict=True))
-        line = "  ".join(f"{self.kills[stage]:>{width}}" for stage, width in zip(Stage, widths, strict=True))
+        widths = [max(len(stage), 5) for stage in STAGES]
+        head = "  ".join(f"{stage:>{width}}" for stage, width in zip(STAGES, widths, strict=True))
+        line = "  ".join(f"{self.kills[stage]:>{width}}" for stage, width in zip(STAGES, widths, strict=True))
         return f"kills by stage (seed {seed})\n  {head}  total\n  {line}  {self.counted:>5}\n  {self.summary()}"
 
     def summary(self) -> str:
         """One line, as it stands in the README."""
-        stages = ", ".join(f"{stage} {self.kills[stage]:,}" for stage in Stage)
+        stages = ", ".join(f"{stage} {self.kills[stage]:,}" for stage in STAGES)
         return (
             f"{self.counted:,} kills -9 of {self.lives:,} runs in {self.seconds:,.0f} s "
             f"({stages}; {self.linked:,} in runs of links); "
@@ -151,17 +153,18 @@ class History:
         self._kill(life, aim)
         self._account(episode, life)
         if troubled:
-            episode.simulator.clear_faults()
-            episode.links.clear_faults()
+            for source in episode.sources:
+                source.clear_faults()
 
     def _aim(self, episode: Episode) -> Aim:
         """What to hit: stages that were hit least are likelier."""
-        linked = self._draw.random() < 0.25
+        kind = self._draw.random()
+        linked = kind < 0.22
         names = [f"links.{table}" for table in TABLES] if linked else [f"xledger.{each}" for each in ENTITIES]
-        dataset = self._draw.choice(names)
+        dataset = self._draw.choice(names) if kind < 0.85 else f"finops.{EXPORTED}"
         if self._draw.random() < 0.12:
             return Aim(dataset)
-        stages = OF_LINKS if linked else tuple(Stage) if dataset in episode.loaded else WALKING
+        stages = OF_LINKS if linked else STAGES if dataset in episode.loaded else WALKING
         return Aim(dataset, self._draw.choices(stages, [1 / (1 + self.tally.kills[stage]) for stage in stages])[0])
 
     def _troubles(self, episode: Episode, aim: Aim) -> bool:
@@ -169,6 +172,8 @@ class History:
         simulator, draw = episode.simulator, self._draw
         if draw.random() < 0.8:
             self._change(episode)
+        if draw.random() < 0.5:
+            self._trade(episode)
         self._rework(episode, aim.dataset.removeprefix("links.") if aim.linked else draw.choice([*TABLES]))
         if draw.random() < 0.3:
             call, most = draw.choice((("mutate", 20), ("delete", 3), ("add", 5)))
@@ -181,7 +186,22 @@ class History:
             simulator.fault(kind, count=draw.choice((1, 1, 2, 6)), skip=draw.randrange(6))
             kind = draw.choice(("status", "html", "expired", "truncated", "malformed", "redirect"))
             episode.links.fault(kind, count=draw.choice((1, 1, 2, 6)), skip=draw.randrange(6))
+            kind = draw.choice(
+                ("status", "html", "drop", "malformed", "outcome", "blob_gone", "truncated", "empty_url")
+            )
+            episode.exports.fault(kind, count=draw.choice((1, 1, 2)), skip=draw.randrange(6))
         return True
+
+    def _trade(self, episode: Episode) -> None:
+        """Vendors change, and rows change while an export builds or keys are read."""
+        exports, draw = episode.exports, self._draw
+        exports.mutate(draw.randrange(1, 6))
+        exports.add(draw.randrange(3))
+        exports.delete(draw.randrange(2))
+        if draw.random() < 0.3:
+            call = draw.choice(("mutate", "delete", "add"))
+            argument = {"which" if call == "delete" else "n": 1}
+            exports.fault("script", skip=draw.randrange(9), call=call, arguments=argument)
 
     def _change(self, episode: Episode) -> None:
         simulator, draw = episode.simulator, self._draw
@@ -284,9 +304,13 @@ class History:
 
     def _settle(self, episode: Episode) -> None:
         """Nobody disturbs any more: run to completion, then the law."""
-        episode.simulator.clear_faults()
-        episode.links.clear_faults()
+        for source in episode.sources:
+            source.clear_faults()
+        behind = episode.behind
         self._complete(episode)
+        if behind:  # what was open told of nothing that came later
+            self._peaceful(episode, "finops")
+            self._complete(episode)
         if episode.unseen:
             self._peaceful(episode, "--full-refresh")
             self._complete(episode)

@@ -29,6 +29,7 @@ from postroad.sdk.simulator import Clock
 from postroad.telemetry import Point, Stage
 from tests.flow.doomed import LEASES_ARE_OVER, Crash, Doomed, Trap, never
 from tests.flow.lake_reader import read_table
+from tests.flow.shown import Shown
 
 START = 1_790_000_000.0
 SIZES = {
@@ -280,6 +281,23 @@ def _shown(kind: str, value: Any) -> Any:
             return None
         return value.date() if kind == "d" else value.replace(tzinfo=UTC)
     return value
+
+
+def exported_shown(simulator: FinopsSimulator, entity: str, companies: Sequence[str]) -> Shown:
+    """An entity of these companies, as its table must show it."""
+    declared = known()[entity]
+    kinds = {each.name: each.kind for each in declared.fields}
+    types = {field.name: field.type for field in declared.entity.schema}
+
+    def source() -> dict[tuple[Any, ...], dict[str, Any] | None]:
+        tables = [simulator.table(entity)] if declared.shared else [simulator.table(entity, each) for each in companies]
+        rows = [
+            {name: _shown(kinds.get(name, "s"), value) for name, value in row.items()}
+            for row in pa.concat_tables(tables).to_pylist()
+        ]
+        return {tuple(row[name] for name in declared.key): row for row in rows}
+
+    return Shown("finops", entity, declared.key, types, source)
 
 
 def assert_law(world: FinopsWorld, exempt: Mapping[str, set[Any]] | None = None) -> None:
