@@ -302,7 +302,7 @@ def test_a_run_waits_without_a_process_and_the_next_goes_on_with_the_same_execut
 
 def test_a_first_load_waits_for_every_export_of_it(tmp_path: Path) -> None:
     few = {"polls": 1, "wait_seconds": 60}
-    with FinopsWorld(tmp_path, sizes=FEW, companies=("usmf",), settings=few, export_seconds=100) as world:
+    with FinopsWorld(tmp_path, sizes=FEW, companies=("usmf",), settings=few, export_seconds=50) as world:
         world.sync_wait()
         assert_law(world)
         world.sim.mutate(2)
@@ -311,7 +311,7 @@ def test_a_first_load_waits_for_every_export_of_it(tmp_path: Path) -> None:
 
 
 def test_sequence_21_a_walk_begins_where_its_export_does(loaded: FinopsWorld) -> None:
-    begin_theirs(loaded, "Postroad VendorsV2", 600)
+    begin_theirs(loaded, "Postroad VendorsV2", 90)
     assert "waiting" in statuses(loaded.sync(full_refresh=True))  # another export runs: this one cannot begin
     (passing,) = loaded.sim.add(1, company="usmf")
     loaded.sync()
@@ -336,7 +336,7 @@ def test_a_walk_whose_start_was_not_answered_is_started_under_another_id(loaded:
 
 def test_a_run_whose_walk_still_builds_exports_no_changes_for_it(loaded: FinopsWorld) -> None:
     before = len(loaded.exports("Postroad"))
-    loaded.sim.fault("slow", skip=1, seconds=1000)
+    loaded.sim.fault("slow", skip=1, seconds=90)
     assert statuses(loaded.sync(full_refresh=True)) == {"succeeded", "waiting"}
     assert len(loaded.exports("Postroad")) - before == len(loaded.companies)
     loaded.sync_wait()
@@ -692,7 +692,7 @@ def test_all_seven_entities(tmp_path: Path) -> None:
 
 def test_overlapping_schedules(wide: FinopsWorld) -> None:
     wide.sim.mutate(2, company="usmf")
-    begin_theirs(wide, "Postroad", 600)
+    begin_theirs(wide, "Postroad", 90)
     report = wide.sync()
     assert statuses(report) == {"waiting"}
     assert "takes no export now" in reasons(report)
