@@ -17,26 +17,33 @@ from postroad.sdk.secrets import Secret
 
 
 @pytest.fixture
-def source() -> Iterator[FinopsSource]:
+def company() -> Iterator[FinopsSimulator]:
     """Vendors of one company, whose exports take no time."""
     with FinopsSimulator(sizes={"VendorsV2": 5}, companies=["usmf"], export_seconds=0, not_run_seconds=0) as simulator:
         simulator.project("Postroad", ["VendorsV2"])
-        settings = FinopsSettings(
-            url=simulator.url,
-            sign_in_url=simulator.url,
-            tenant=simulator.tenant,
-            client_id=simulator.client_id,
-            client_secret=Secret.literal(simulator.client_secret),
-            companies=("usmf",),
-            entities=("VendorsV2",),
-            package_hosts=("127.0.0.1",),
-            allow_http=True,
-            poll_seconds=0.02,
-            burst=100_000,
-        )
-        source = FinopsSource(settings, Tools(MemoryBudget(lambda: 0.0), simulator.clock.now))
-        yield source
-        source.close()
+        simulator.project("Postroad VendorsV2", ["VendorsV2"], incremental=False)
+        yield simulator
+
+
+@pytest.fixture
+def source(company: FinopsSimulator) -> Iterator[FinopsSource]:
+    """A connection to them."""
+    settings = FinopsSettings(
+        url=company.url,
+        sign_in_url=company.url,
+        tenant=company.tenant,
+        client_id=company.client_id,
+        client_secret=Secret.literal(company.client_secret),
+        companies=("usmf",),
+        entities=("VendorsV2",),
+        package_hosts=("127.0.0.1",),
+        allow_http=True,
+        poll_seconds=0.02,
+        burst=100_000,
+    )
+    source = FinopsSource(settings, Tools(MemoryBudget(lambda: 0.0), company.clock.now))
+    yield source
+    source.close()
 
 
 def polled(source: FinopsSource, cursor: object, landing: int) -> Iterator[Payload]:
@@ -54,3 +61,9 @@ def test_a_round_of_its_own_is_asked_for_now(source: FinopsSource) -> None:
     ended = [*polled(source, None, 5)][-1]
     assert ended.asked == 5
     assert [payload.asked for payload in polled(source, ended.cursor, 9)][-1] == 9
+
+
+def test_who_may_not_list_executions_still_reads_changes(source: FinopsSource, company: FinopsSimulator) -> None:
+    company.fault("status", count=None, root="DataManagementExecutionJobs", status=403)
+    assert [*polled(source, None, 5)][-1].asked == 5
+    assert any("go unnoticed" in each.sentence for each in source.check())

@@ -32,6 +32,8 @@ def checks(api: Api, settings: FinopsSettings) -> Iterator[Check]:
     for entity in packed:
         name = f"{settings.project} {entity}"
         yield _tried(f"find project {name}", partial(_find, api, name), entity)
+    if settings.watch_project and not set(settings.entities) <= set(settings.odata):
+        yield _tried(f"list the exports of {settings.project}", partial(_list, api, settings.project))
     for entity in settings.odata:
         yield _tried(f"read {entity}", partial(_read, api, entity), entity)
 
@@ -46,6 +48,13 @@ def _tried(step: str, action: Callable[[], str], entity: str = "") -> Check:
 def _sign_in(api: Api, settings: FinopsSettings) -> str:
     api.sign_in()
     return f"the directory gives {settings.client_id} a token"
+
+
+def _list(api: Api, name: str) -> str:
+    found = api.executions(name)
+    if found is None:
+        return "they may not be read: exports that others make go unnoticed"
+    return f"{len(found):,} are known"
 
 
 def _find(api: Api, name: str) -> str:
