@@ -119,7 +119,7 @@ class Api:
         options = {"$filter": f"JobId eq '{execution.id}'"}
         try:
             answer = self._actions.get(path=f"/data/DataManagementExecutionJobDetails?{urlencode(options)}")
-        except (RefusedError, AuthError):  # our user may not read them; who may do nothing is told by the next call
+        except RefusedError:
             return {}
         details = [row for row in value_of(answer.body) or () if isinstance(row, dict)]
         told = {str(row.get("EntityName")): row.get(f"{step}RecordsCreatedCount") for row in details}
@@ -132,7 +132,7 @@ class Api:
         options = {"$filter": f"DefinitionGroupId eq '{quoted}'", "$select": "JobId"}
         try:
             answer = self._actions.get(path=f"/data/DataManagementExecutionJobs?{urlencode(options)}")
-        except (RefusedError, AuthError):
+        except (RefusedError, AuthError):  # our user may not read them; who may do nothing is told by the next call
             return None
         return [str(row.get("JobId")) for row in value_of(answer.body) or () if isinstance(row, dict)]
 
