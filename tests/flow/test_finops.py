@@ -598,6 +598,15 @@ def test_a_file_with_fewer_rows_than_were_written_is_read_in_full_another_way(lo
     assert any("says that it wrote 5" in sentence for sentence in loaded.said)
 
 
+def test_a_count_that_is_refused_lets_no_lost_row_pass(loaded: FinopsWorld) -> None:
+    loaded.sim.mutate(5, company="usmf")
+    loaded.sim.fault("rows", entity="VendorsV2", wound="lost", row=1)
+    loaded.sim.fault("unauthorised", count=2, root="DataManagementExecutionJobDetails")
+    assert statuses(loaded.sync()) == {"failed"}
+    loaded.sync_wait()
+    assert_law(loaded)
+
+
 def test_duplicate_key_in_a_file(loaded: FinopsWorld) -> None:
     loaded.sim.mutate(4, company="usmf")
     loaded.sim.fault("rows", entity="VendorsV2", wound="duplicate", column="VendorSearchName", value="older", row=1)
