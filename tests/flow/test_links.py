@@ -103,6 +103,16 @@ def test_unchanged_links_cost_one_conditional_request_each_and_no_reading(
     assert landed(company) == before
 
 
+def test_another_tag_of_the_same_rows_is_fetched_once(company: Company) -> None:
+    company.begin()
+    before = landed(company)
+    company.server.change("cost_categories", 0)
+    for wanted in (1, 0):
+        assert company.sync().exit_code == 0
+        assert [each["status"] for each in company.asked()].count(200) == wanted
+    assert landed(company) == before
+
+
 def test_a_changed_file_is_read_once_and_the_others_not_at_all(
     company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:

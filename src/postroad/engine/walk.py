@@ -134,11 +134,18 @@ def walk(bench: Bench, claim: Claim, feed: Feed, limit: int | None, *, anew: boo
 
 
 def _changed(bench: Bench, claim: Claim, feed: Feed) -> Iterator[Payload] | None:
-    """The fetch of a source that can tell whether it has changed; None if it has not."""
-    cursor = bench.tracking.feeds.cursor(claim.connection, feed.name)
+    """The fetch of a source that can tell whether it has changed; None if it has not.
+
+    What only moves the cursor is no change: the same content under another tag, which a later look asks by.
+    """
+    feeds = bench.tracking.feeds
+    cursor = feeds.cursor(claim.connection, feed.name)
     answers = bench.source.fetch(feed, Want(cursor, tuple(entity.name for entity in feed.entities), feed.scope))
-    payload = next(answers, None)
-    return None if payload is None else chain([payload], answers)
+    for payload in answers:
+        if payload.body is not None:
+            return chain([payload], answers)
+        feeds.land(claim, payload, None, 0, None)
+    return None
 
 
 def _pages(

@@ -36,7 +36,7 @@ class ExcelLinkSource:
         return (member.feed for member in self._tables.members(self._tools.clock()))
 
     def fetch(self, feed: Feed, want: Want) -> Iterator[Payload]:
-        """The file behind a link, if it is another one than `want.cursor` knows.
+        """The file behind a link, if it is another one than `want.cursor` knows; of the same only another tag.
 
         A file that cannot be used raises before anything is yielded, so that the last version stays.
         """
@@ -49,18 +49,17 @@ class ExcelLinkSource:
         if received is None:
             return
         digest = content_digest(received.body, kind, received.content_type, self._sizes)
+        tags = {"etag": received.etag, "last_modified": received.last_modified}
+        cursor = {**tags, "digest": digest, "fingerprint": fingerprint}
         if known is not None and known["digest"] == digest:
+            if cursor != known:
+                yield Payload(None, cursor, scope=feed.scope.name)
             return
         grid, _ = usable(received.body, kind, member.table, self._sizes)
         self._ready[feed.name] = received.body, grid
         yield Payload(
             body=received.body,
-            cursor={
-                "etag": received.etag,
-                "last_modified": received.last_modified,
-                "digest": digest,
-                "fingerprint": fingerprint,
-            },
+            cursor=cursor,
             identifier=member.name or member.table.name,
             entities=(member.table.name,),
             meta={"format": kind, "values": member.values, "content_type": received.content_type},
