@@ -57,7 +57,7 @@ def run_demo(folder: Path, rows: int) -> None:
         for name, demo in demos.items():
             for deed in demo.deeds:
                 _tell(addresses[name], deed)
-        _step("3. Second sync: it fetches only what changed since, and finds just that")
+        _step("3. Second sync: just that reaches the tables")
         _sync(folder)
     _step("4. Questions to the lake")
     _ask(folder, demos)
