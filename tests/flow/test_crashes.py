@@ -148,6 +148,23 @@ def test_a_killed_replay_is_dropped_by_the_next_full_refresh(world: World) -> No
     assert_law(world)
 
 
+def test_a_kill_while_superseded_files_are_deleted_is_no_damage(world: World) -> None:
+    """`check` calls none of them missing, and the next run forgets them, whether or not it closes a walk."""
+    world.sync()
+    world.sync(full_refresh=True)
+    for nth in range(1, 20):
+        trap = Trap(P.FILES_DROPPED, nth, Side.BEFORE)
+        world.sync(trap, full_refresh=True)
+        with world.open() as app:
+            assert app.datasets.missing() == []
+        world.sync()
+        assert world.books("select count(distinct walk) from files") == [(1,)]
+        if not trap.fired:
+            break
+    assert nth > 4, "a file, its twin, its final name, then the row"
+    assert_law(world)
+
+
 @pytest.mark.parametrize("point", [P.RUN_CLAIMED, P.CHANGES_FILE, P.CLOSE_MOVED])
 def test_a_killed_retry_of_a_parked_replay_leaves_it_parked(world: World, point: Point) -> None:
     """The person says yes once more."""

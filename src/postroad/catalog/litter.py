@@ -18,9 +18,10 @@ def missing(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list
     """Files that tracking or a table lists and that are gone, by their paths in the lake."""
     logs = [log for dataset in datasets for log in (dataset.changes, dataset.table)]
     members = [f"{log.folder}/{member.path}" for log in logs for member in log.members()]
-    listed = [*_listed(tracking), *members]
+    may_be_gone = {*tracking.files.superseded()}
+    needed = [*members, *(path for path in _listed(tracking) if path not in may_be_gone)]
     found = set(_found(lake))
-    return [path for path in listed if found.isdisjoint(_names(path))]
+    return [path for path in needed if found.isdisjoint(_names(path))]
 
 
 def litter(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list[str]:

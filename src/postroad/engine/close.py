@@ -24,6 +24,7 @@ from postroad.engine.guard import Guard
 from postroad.engine.normalise import materialise_under, publish_under, withheld
 from postroad.engine.overlay import Overlay
 from postroad.engine.scope import Rule, scope_of
+from postroad.engine.superseded import drop_superseded
 from postroad.lake import changes
 from postroad.lake.delta import Member
 from postroad.lake.lake import Dataset, Hand
@@ -36,7 +37,6 @@ from postroad.telemetry import Point, Stage
 from postroad.tracking.files import Part
 from postroad.tracking.rejections import Origin
 
-KEEP_FULL_SYNCS = 1
 AT_ONCE = 4  # parts that share keys and are open beside each other, a row group of each
 CARRIED = 1000  # the carried part is numbered behind all others
 
@@ -71,7 +71,7 @@ class Close:
         elif not self._compare():
             return False
         self._note_absent(self.walk["absent"] or ())
-        self._drop_superseded()
+        drop_superseded(self.bench, self.dataset)
         publish_under(self.bench, self.dataset, self.hand)
         return True
 
@@ -318,22 +318,6 @@ class Close:
     def _first_landing(self, part: Part) -> int:
         rows = self.bench.tracking.feeds.payloads(self.walk["connection"], self.walk["feed"], after=part.first - 1)
         return int(rows[0]["landing"]) if rows and part.first else 0
-
-    def _drop_superseded(self) -> None:
-        """Delete files that are needed no more; a member of the table is never deleted (sequence 10).
-
-        Tracking may still call a member staged: of a walk that was killed behind its commit and then abandoned.
-        """
-        files = self.bench.tracking.files
-        members = {each.path for each in self.dataset.changes.members()}
-        paths = files.superseded(self.dataset.name, KEEP_FULL_SYNCS)
-        for path in paths:
-            if _base(path) not in members:
-                self.dataset.disk.remove(path)
-                self.dataset.disk.remove(twin(path))
-                self.dataset.disk.remove(f"{self.dataset.changes.folder}/{_base(path)}")
-        if paths:
-            files.drop(paths)
 
 
 def close(bench: Bench, walk: Mapping[str, Any], run: str) -> bool:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from postroad.engine.bench import Bench
 from postroad.engine.columns import note_absent
 from postroad.engine.stage import reject
+from postroad.engine.superseded import drop_superseded
 from postroad.lake import changes, tables
 from postroad.lake.lake import Dataset, Hand
 from postroad.lake.streams import filled, latest_of_each
@@ -29,6 +30,7 @@ def publish(bench: Bench, entity: str, run: str) -> None:
     dataset = bench.dataset(entity)
     with bench.writing(dataset, run) as hand:
         publish_under(bench, dataset, hand)
+        drop_superseded(bench, dataset)
 
 
 def publish_under(bench: Bench, dataset: Dataset, hand: Hand) -> None:

@@ -2,7 +2,7 @@
 
 Written only here: the table `files`. A row is written after its file is durable: a crash before it leaves litter, and
 the pages are staged again from landing by the next run. Rows of dropped files go after the files themselves: a crash
-between leaves rows whose files are gone, which the next close of that scope drops again.
+between leaves rows whose files are gone, which the next close or publish of the dataset drops again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from postroad.records import key_text
 from postroad.store.database import Database
@@ -22,6 +22,7 @@ from postroad.telemetry import Point
 
 STAGED = "staged"
 FULL_SYNC = "full_sync"
+kept = files.alias("kept")
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,15 @@ class Files:
             row = {"rows": part.rows, "size": part.size, "first_number": part.first, "last_number": part.last}
             db.execute(insert(files).values(path=part.path, dataset=dataset, kind=FULL_SYNC, walk=walk, **row))
 
-    def superseded(self, dataset: str, keep: int) -> list[str]:
-        """The paths that are needed no more: of ended walks, and of all but the newest `keep` full syncs."""
+    def superseded(self, dataset: str | None = None) -> list[str]:
+        """The paths that are needed no more, of a dataset or all: of ended walks, and of full syncs but the newest."""
         with self._database.read() as db:
-            kept = select(files.c.walk).where((files.c.dataset == dataset) & (files.c.kind == FULL_SYNC)).distinct()
-            newest = list(db.execute(kept.order_by(files.c.walk.desc()).limit(keep)).scalars())
+            newest = select(func.max(kept.c.walk)).where(kept.c.kind == FULL_SYNC, kept.c.dataset == files.c.dataset)
             ended = select(walks.c.id).where(walks.c.status.in_(("abandoned", "discarded", "closed")))
-            full = (files.c.kind == FULL_SYNC) & files.c.walk.notin_(newest)
+            full = (files.c.kind == FULL_SYNC) & (files.c.walk < newest.scalar_subquery())
             staged = (files.c.kind == STAGED) & files.c.walk.in_(ended)
-            wanted = select(files.c.path).where((files.c.dataset == dataset) & (full | staged))
-            return list(db.execute(wanted).scalars())
+            wanted = select(files.c.path).where(full | staged)
+            return list(db.execute(wanted if dataset is None else wanted.where(files.c.dataset == dataset)).scalars())
 
     def drop(self, paths: Sequence[str]) -> None:
         """Forget files that were deleted."""
