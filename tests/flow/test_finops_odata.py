@@ -102,3 +102,21 @@ def test_a_value_that_cannot_be_read_costs_its_row_alone(world: FinopsWorld) -> 
     world.sync()
     assert world.rejected() == []
     assert_law(world)
+
+
+@pytest.mark.parametrize("point", [Point.CHANGES_COMMIT, Point.CLOSE_DONE])
+def test_a_kill_behind_a_close_is_repaired_before_the_next_look_is_due(tmp_path: Path, point: Point) -> None:
+    """The table shows what `changes` holds after the next run, which asks for nothing."""
+    settings = {"odata": ("MainAccounts",), "odata_hours": 8}
+    with FinopsWorld(tmp_path, entities=("MainAccounts",), settings=settings) as world:
+        world.sync()
+        world.sim.mutate(2, "MainAccounts")
+        world.now += 9 * 3600
+        assert world.sync(Trap(point)) is None
+        calls = len(world.sim.log)
+        report = world.sync()
+        assert report is not None
+        assert {outcome.status for outcome in report.outcomes} == {"succeeded"}
+        assert_law(world)
+        assert not [each for each in world.sim.log[calls:] if each["path"] == "/data/MainAccounts"]
+        assert world.sync().outcomes == []  # type: ignore[union-attr]

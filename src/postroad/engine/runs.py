@@ -169,10 +169,10 @@ class Runner:
             self._refresh(walked)
 
     def _refresh(self, feed: Feed) -> None:
-        """An entity without changes: walk a scope and close it, under one claim."""
+        """An entity without changes: walk a scope and close it, under one claim, or end what a killed run left."""
         reason = self._wanted(feed)
         current = may_close(self.bench, feed)
-        if reason is None and current is None:
+        if reason is None and current is None and not self._was_killed(feed):
             return
 
         def work(claim: Claim) -> None:
@@ -185,9 +185,13 @@ class Runner:
 
         self._under_claim(feed, work)
 
+    def _was_killed(self, feed: Feed) -> bool:
+        active = self.bench.tracking.runs.active(self.bench.connection, feed.name)
+        return active is not None and active["status"] == "lost"
+
     def _look(self, claim: Claim, feed: Feed, reason: str | None) -> None:
         for _ in range(TRIES):
-            if self._walk(claim, feed, reason):
+            if reason is None or self._walk(claim, feed, reason):
                 break
         ready = may_close(self.bench, feed)
         if ready is not None:
