@@ -17,15 +17,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from postroad.app import App
+from postroad.app import App, deliveries
+from postroad.catalog.deliveries import subscription_status
 from postroad.cli import checking, show
 from postroad.engine.alerts import run_ended
-from postroad.errors import AuthError, RemoteError, TransientError
-from postroad.project import Allowance, Sync
+from postroad.errors import AuthError, RemoteError, StateError, TransientError
+from postroad.project import Allowance, Delivery, Sync
 from postroad.records import Entity, Feed, Outcome, Package
 from postroad.telemetry import Point
 from tests.flow.harness import Side, Trap, World
-from tests.flow.post import Post
+from tests.flow.post import HERE, THERE, Post
 from tests.flow.toy import BOOKS, ToySource, ToyWorld
 from tests.inbox import US, Inbox, free_port, inbox
 
@@ -452,6 +453,23 @@ def test_rejected_records_are_told_without_what_they_hold(server: Inbox, tmp_pat
     post.change({1: "c", 2: "d"})
     delivers(post)
     assert server.subjects[1:] == ["[postroad post] app.books: no record is rejected any more"]
+
+
+def test_a_delivery_that_cannot_be_looked_at_hides_no_other(
+    server: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = Post(tmp_path, (Delivery("toy.books", THERE), Delivery("toy.books", HERE)), notify=server.notify())
+    post.change({1: "a"})
+    post.faults["app"] = _rejects
+
+    def one_is_damaged(tracking: Any, dataset: Any, delivery: Delivery) -> Any:
+        if delivery.to == THERE:
+            raise StateError("its log cannot be read")
+        return subscription_status(tracking, dataset, delivery)
+
+    monkeypatch.setattr(deliveries, subscription_status.__name__, one_is_damaged)
+    delivers(post)
+    assert server.subjects == ["[postroad post] app.books: 1 record rejected"]
 
 
 def test_what_waits_for_too_long_is_told(server: Inbox, tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from postroad.errors import BusyError, PostroadError
+from postroad.errors import BusyError, LakeError, PostroadError, StateError
 from postroad.records import Check
 from postroad.tracking.runs import moment
 
 if TYPE_CHECKING:
     from postroad.app.app import App
+    from postroad.catalog.deliveries import SubscriptionStatus
     from postroad.project import Notify
     from postroad.tracking.alerts import Alert
 
@@ -90,7 +91,7 @@ class Alerts:
         from postroad.engine.alerts import standing as how_it_stands
 
         with ExitStack() as stack:
-            deliveries = self._app.deliveries.status() if standing and self._app.project.deliveries else []
+            deliveries = self._deliveries() if standing else []
             benches = []
             for connection, entities in self._app.selected(None).items() if standing else ():
                 with suppress(PostroadError, OSError):  # a connection that cannot be opened fails its own runs
@@ -98,11 +99,20 @@ class Alerts:
 
             def found() -> Iterator[Alert]:
                 for bench, entities in benches:
-                    yield from how_it_stands(bench, entities)
+                    with suppress(LakeError, StateError):  # so does one whose lake cannot be read
+                        yield from how_it_stands(bench, entities)
                 for each in deliveries:
                     yield from of_subscription(each)
 
             self._app.tracking.alerts.gather(found, notify.sender.rpartition("@")[2])
+
+    def _deliveries(self) -> list[SubscriptionStatus]:
+        """How the deliveries stand, those aside whose dataset cannot be looked at: its own runs fail."""
+        found = self._app.deliveries.forgotten()
+        for delivery in self._app.project.deliveries:
+            with suppress(PostroadError, OSError):
+                found.append(self._app.deliveries.look(delivery))
+        return found
 
     def _send(self, notify: Notify) -> None:
         tracking = self._app.tracking

@@ -71,14 +71,17 @@ class Deliveries:
 
     def status(self, select: str | None = None) -> list[SubscriptionStatus]:
         """How the subscriptions of the selected datasets stand; asks no receiver."""
-        found = []
-        for delivery in (each for each in self._app.project.deliveries if _selected(each, select)):
-            with self._app.bench(delivery.connection) as bench:
-                dataset = bench.dataset(delivery.entity)
-                found.append(subscription_status(self._app.tracking, dataset, delivery))
-        if select is None:
-            found += forgotten(self._app.tracking, [each.to for each in self._app.project.deliveries])
-        return found
+        found = [self.look(each) for each in self._app.project.deliveries if _selected(each, select)]
+        return found if select is not None else [*found, *self.forgotten()]
+
+    def look(self, delivery: Delivery) -> SubscriptionStatus:
+        """How one delivery's subscription stands."""
+        with self._app.bench(delivery.connection) as bench:
+            return subscription_status(self._app.tracking, bench.dataset(delivery.entity), delivery)
+
+    def forgotten(self) -> list[SubscriptionStatus]:
+        """The subscriptions that no flow names any more and that still have messages."""
+        return forgotten(self._app.tracking, [each.to for each in self._app.project.deliveries])
 
     def pause(self, name: str) -> None:
         """Send nothing more to a target until it is resumed."""

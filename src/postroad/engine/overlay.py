@@ -24,7 +24,7 @@ class Overlay:
         self._walk = walk
         self._run = run
         self._sorter = Sorter(dataset.changes_schema, dataset.entity.key)
-        self._waiting = bool(bench.tracking.rejections.open(bench.connection, dataset.entity.name))
+        self._waiting = {each["key"] for each in bench.tracking.rejections.open(bench.connection, dataset.entity.name)}
         self.last_number: int | None = None
         self.absent: set[str] = set()
 
@@ -53,10 +53,10 @@ class Overlay:
         if row["number"] > (self._dataset.position(feed.name) or 0):
             # Withheld until now: nobody else will normalise this payload.
             reject(self._bench, row, entity, self._run, landed.refusals, accepted=landed.rows)
-        elif self._waiting:
+        elif answered := self._waiting.intersection(key_texts(landed.rows, entity.key) if self._waiting else ()):
             # Accepted long ago; but a page that landed before it may have been read, and refused, only after that.
             origin = Origin(row["connection"], entity.name, row["landing"], None, self._run)
-            self._bench.tracking.rejections.answer(origin, key_texts(landed.rows, entity.key))
+            self._bench.tracking.rejections.answer(origin, answered)
         self.last_number = row["number"]
         self.absent |= {*landed.absent}
         self._sorter.add(self._dataset.stamped(landed.rows, 0, self._run))

@@ -73,7 +73,7 @@ class SortedFile:
 def is_group(tables: Sequence[pa.Table]) -> bool:
     """Whether rows that wait are enough for a row group; more of them would only cost memory."""
     rows = sum(table.num_rows for table in tables)
-    size = sum(int(table.get_total_buffer_size()) for table in tables)
+    size = sum(int(table.nbytes) for table in tables)  # of a slice its own bytes, not those of all that it is cut from
     return rows >= ROW_GROUP or size >= GROUP_BYTES
 
 

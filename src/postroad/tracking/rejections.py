@@ -86,10 +86,10 @@ class Rejections:
                 db.execute(insert(rejections), rows[start : start + BATCH])
             self._supersede(db, origin, set(accepted), now)
 
-    def answer(self, origin: Origin, accepted: Iterable[str]) -> None:
+    def answer(self, origin: Origin, accepted: set[str]) -> None:
         """Close the rejections of the keys that a payload accepted, where what was rejected landed earlier."""
         with self._database.write(Point.REJECTED_ROWS) as db:
-            self._supersede(db, origin, set(accepted), self._database.now(db))
+            self._supersede(db, origin, accepted, self._database.now(db))
 
     def park_deletes(self, origin: Origin, keys: Sequence[str]) -> None:
         """List the deletes that a snapshot with an unreadable key did not emit (sequence 9)."""
