@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import azurite
+from tests import azurite, rabbitmq
 
 ROOT = Path(__file__).resolve().parent.parent
 CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
@@ -82,6 +82,16 @@ def container(one_certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     if endpoint is None or not azurite.answers(endpoint):
         absent("Azurite")
     with azurite.container(endpoint) as made:
+        yield made
+
+
+@pytest.fixture
+def broker() -> Iterator[rabbitmq.Broker]:
+    """An empty virtual host of this test's own in RabbitMQ."""
+    server, api = setting("POSTROAD_TEST_RABBITMQ"), setting("POSTROAD_TEST_RABBITMQ_API")
+    if server is None or api is None or not rabbitmq.answers(api):
+        absent("RabbitMQ")
+    with rabbitmq.vhost(server, api) as made:
         yield made
 
 
