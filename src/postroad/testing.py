@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from postroad.records import AMBIGUOUS, CHANGED_AT, DELETE, OP, UPSERT, VERSION, Entity, Feed, Json, Payload, Want
-from postroad.sdk.connector import Destination, Source
+from postroad.sdk.connector import Destination, Readable, Source
 from postroad.tracking.queue import Held, Queue
 
 ENOUGH = 1000  # payloads that no walk of a suite's simulator comes near
@@ -267,6 +267,53 @@ class DestinationSuite(ABC):
 
     def _texts(self) -> dict[int, str | None]:
         return {number: row["Select"] for (_, number), row in self.held().items()}
+
+
+class ReadableSuite(DestinationSuite):
+    """The same, and what `verify` relies on in a destination that can be read back."""
+
+    def test_what_is_held_is_read_back(self) -> None:
+        """Live keys with their versions; of those asked for every value, as exact as its type says."""
+        most = Decimal("12345678901234567890123456789.123456789")
+        rows = [
+            thing(1, 5, "Ærø 'q' \"t\" \\ %s", amount=Decimal("-0.000000001"), share=0.1, due=date(2026, 2, 28)),
+            thing(2, 6, None, at=datetime(2026, 3, 29, 1, 59, 59, 999_999, UTC), local=LOCAL, open=False),
+            thing(3, 7, "", amount=most, at=datetime(1969, 12, 31, tzinfo=UTC), open=True),
+            thing(4, 8, None, op=DELETE),
+        ]
+        self._send([*rows, thing(1, 4, "old")])
+        with closing(self.destination()) as destination:
+            assert isinstance(destination, Readable)
+            batches = list(destination.keys(self.target))
+            assert all(each.schema.field(name).type == THINGS.field(name).type for each in batches for name in KEY)
+            held = {(row["number"], row[VERSION.name]) for batch in batches for row in batch.to_pylist()}
+            assert held == {(1, 5), (2, 6), (3, 7)}
+            asked = pa.table({"company": ["se01"] * 5, "number": pa.array([1, 2, 3, 4, 9], pa.int64())})
+            found = destination.read(self.target, asked)
+        assert sorted(found.column("number").to_pylist()) == [1, 2, 3]
+        wanted = self._records(rows).select([*THINGS.names, VERSION.name])
+        for row in found.to_pylist():
+            at = row["number"] - 1
+            for field in found.schema:
+                (value,) = wanted.column(field.name).slice(at, 1).cast(field.type, safe=False).to_pylist()
+                assert row[field.name] == value, field.name
+
+    def test_a_target_that_is_not_there_holds_nothing(self) -> None:
+        """So a first delivery can be verified before it."""
+        with closing(self.destination()) as destination:
+            assert isinstance(destination, Readable)
+            assert sum(batch.num_rows for batch in destination.keys(self.target)) == 0
+            assert destination.read(self.target, pa.table({"company": ["se01"], "number": [1]})).num_rows == 0
+
+    def test_a_column_that_the_receiver_lacks_is_left_out(self) -> None:
+        """The dataset was widened and nothing was sent since."""
+        wide = Entity(self.target.name, KEY, pa.schema([*THINGS, pa.field(WIDER, pa.string())]))
+        self._send([thing(1, 1, "narrow")])
+        with closing(self.destination()) as destination:
+            assert isinstance(destination, Readable)
+            found = destination.read(wide, pa.table({"company": ["se01"], "number": pa.array([1], pa.int64())}))
+            assert found.num_rows == 1
+            assert not any(found.column(WIDER).to_pylist() if WIDER in found.schema.names else [])
 
 
 def _textless(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:

@@ -22,7 +22,7 @@ from postroad.records import Entity
 from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, Tools
 from postroad.sdk.secrets import Secret
-from postroad.testing import KEY, THINGS, DestinationSuite, Row, thing
+from postroad.testing import KEY, THINGS, ReadableSuite, Row, thing
 from tests.flow.post import memory_folder
 
 
@@ -40,7 +40,7 @@ def by_key(names: list[str], rows: list[tuple[Any, ...]]) -> dict[tuple[str, int
     return {(row["company"], row["number"]): row for row in kept}
 
 
-class TestSqlite(DestinationSuite):
+class TestSqlite(ReadableSuite):
     """SQLite, read back by the standard library. What it has no type for is a text that loses nothing."""
 
     @pytest.fixture(autouse=True)
@@ -111,7 +111,7 @@ class TestSqlite(DestinationSuite):
         assert "there" not in step.sentence
 
 
-class TestPostgresql(DestinationSuite):
+class TestPostgresql(ReadableSuite):
     """PostgreSQL by the same code, read back by psycopg."""
 
     @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 from pydantic import BaseModel
@@ -136,6 +136,29 @@ class Destination(Protocol):
 
     def close(self) -> None:
         """Give back connections."""
+        ...
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """What a destination has besides if its receiver can be read back, so that it can be verified.
+
+    Both raise what `send` raises. A target that is not there yet holds nothing.
+    """
+
+    def keys(self, target: Entity) -> Iterator[pa.RecordBatch]:
+        """The key columns, typed as in `target.schema`, and `_version` of every record that the receiver holds.
+
+        Deleted ones are left out; in any order, in batches of bounded size.
+        """
+        ...
+
+    def read(self, target: Entity, keys: pa.Table) -> pa.RecordBatch:
+        """The records of some thousand keys that the receiver holds: business columns and `_version`, in any order.
+
+        A column that it lacks is left out. One that it keeps less exactly has the type that says so, such as
+        `timestamp[ms]`: the dataset's values are compared as values of that type.
+        """
         ...
 
 

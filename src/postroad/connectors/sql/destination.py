@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.schema import CreateColumn
 
+from postroad.connectors.sql import reading
 from postroad.connectors.sql.errors import named_errors
 from postroad.connectors.sql.settings import SqlSettings
 from postroad.connectors.sql.tables import DELETED, table_of, upsert, values_of
@@ -65,6 +66,16 @@ class SqlDestination:
             self.close()  # the secret may have been changed: it is read again, once
             self._write(target, package.body)
         return [Outcome(range(package.records))]
+
+    def keys(self, target: Entity) -> Iterator[pa.RecordBatch]:
+        """See `Readable.keys`."""
+        with named_errors(f"{self._where}, table {target.name}"):
+            yield from reading.keys(self._engine, target, exact=self._exact)
+
+    def read(self, target: Entity, keys: pa.Table) -> pa.RecordBatch:
+        """See `Readable.read`."""
+        with named_errors(f"{self._where}, table {target.name}"):
+            return reading.read(self._engine, target, keys, exact=self._exact)
 
     def _write(self, target: Entity, rows: pa.RecordBatch) -> None:
         try:

@@ -69,13 +69,13 @@ def values_of(target: Entity, records: pa.RecordBatch, *, exact: bool) -> pa.Rec
         column = records.column(field.name)
         if field.name not in target.key:
             column = pc.if_else(deleted, pa.scalar(None, column.type), column)
-        found[field.name] = column if exact else _as_text(column)
+        found[field.name] = column if exact else as_stored(column)
     found[VERSION.name] = records.column(VERSION.name)
     found[DELETED] = deleted
     return pa.RecordBatch.from_pydict(found)
 
 
-def _as_text(column: pa.Array) -> pa.Array:
+def as_stored(column: pa.Array) -> pa.Array:
     """What SQLite would keep as a float, or not at all, as a text that sorts as the values do and loses nothing."""
     kind = column.type
     if T.is_timestamp(kind):
