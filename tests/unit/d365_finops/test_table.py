@@ -74,6 +74,21 @@ def test_two_stray_qualifiers_do_not_swallow_the_rows_between() -> None:
     assert refused == ['1,",x', '3,",z']
 
 
+def test_a_qualifier_within_a_text_is_none_of_a_program() -> None:
+    taken, refused = read('1,5" pipe,x\r\n2,5" x 6",y\r\n3,three,z\r\n')
+    assert taken == [("3", "three", "z")]
+    assert refused == ['1,5" pipe,x', '2,5" x 6",y']
+
+
+@pytest.mark.parametrize("column", ["B", "C"])
+def test_rows_between_stray_qualifiers_are_no_text_of_several_lines(column: str) -> None:
+    """Even where a text may have several."""
+    stray = '9,",x' if column == "B" else '9,nine,"'
+    taken, refused = read(f"{stray}\r\n1,one,x\r\n{stray}\r\n2,two,y\r\n", (column,))
+    assert taken == [("1", "one", "x"), ("2", "two", "y")]
+    assert refused == [stray, stray]
+
+
 def test_bytes_that_are_no_text_cost_their_row_alone() -> None:
     taken, refused = read("1,one,x\r\n2,\udcff,y\r\n")
     assert taken == [("1", "one", "x")]

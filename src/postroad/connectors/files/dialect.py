@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from postroad.connectors.files.datasets import DeclaredDataset
 from postroad.connectors.files.settings import SNIFF
 from postroad.errors import RemoteError
+from postroad.sdk import csvrows
 
 DELIMITERS = (",", ";", "\t", "|")
 SHOWN = 40  # captions in a sentence
@@ -30,6 +31,11 @@ class Form:
     quote: str | None
     newline: str
     skip: int
+
+    @property
+    def of_rows(self) -> csvrows.Form:
+        """The same for who reads rows."""
+        return csvrows.Form(len(self.captions), self.delimiter, self.quote, self.newline)
 
 
 def form_of(head: str, dataset: DeclaredDataset, name: str) -> Form:

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from postroad.connectors.files import jsonlines, parquetfile, workbooks
-from postroad.connectors.files.csvrows import Refused, Texts, texts
 from postroad.connectors.files.datasets import DeclaredDataset
 from postroad.connectors.files.dialect import Form
 from postroad.connectors.files.reading import NOTHING, VANISHED
@@ -16,6 +15,7 @@ from postroad.connectors.files.rows import Batch, rows_of
 from postroad.connectors.files.settings import FilesSettings
 from postroad.connectors.files.values import convert
 from postroad.records import CHANGED_AT, OP, Json, Payload, Refusal, Rows
+from postroad.sdk.csvrows import Refused, Texts, texts
 
 
 def parse(dataset: DeclaredDataset, settings: FilesSettings, payload: Payload) -> Iterator[Rows]:
@@ -44,7 +44,7 @@ def _batches(dataset: DeclaredDataset, settings: FilesSettings, body: bytes, met
 
 def _csv(dataset: DeclaredDataset, body: bytes, meta: Json) -> Iterator[Batch]:
     form = Form(**{**meta["form"], "captions": tuple(meta["form"]["captions"])})
-    found = _without_blank(texts(body, form, meta["line"]))
+    found = _without_blank(_texts(body, form, meta["line"]))
     places = {caption: place for place, caption in reversed(list(enumerate(form.captions)))}
     columns = [
         convert(found.columns[places[each.caption]], each, dataset) if each.caption in places else None
@@ -52,6 +52,14 @@ def _csv(dataset: DeclaredDataset, body: bytes, meta: Json) -> Iterator[Batch]:
     ]
     refused = [_refusal(each) for each in found.refused]
     yield Batch(found.lines, columns, found.raw, lambda line, caption: f"line {line}, {caption},", refused)
+
+
+def _texts(body: bytes, form: Form, line: int) -> Texts:
+    """The columns of a block; before the first rows of a file stand its captions and what else is skipped."""
+    newline, skipped = form.newline.encode(), form.skip if line == 1 else 0
+    for _ in range(skipped):
+        body = body.partition(newline)[2]
+    return texts(body, form.of_rows, line + skipped)
 
 
 def _without_blank(found: Texts) -> Texts:

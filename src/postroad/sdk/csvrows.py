@@ -1,8 +1,11 @@
-"""The rows of a csv block as columns of text: by Arrow where it is well formed, line by line where it is not.
+"""The rows of a csv block as columns of bytes: by Arrow where it is well formed, line by line where it is not.
 
 A quote that is not closed, or text behind a closed one, would let a reader join rows or shift columns. So a block in
 which anything looks odd is scrubbed first: a row is taken only where it is well formed and has exactly the columns of
 the file; of any other one line is refused, and the next line is a row again. Bad rows cost no good ones.
+
+People write a quote as a mark of inches, programs do not. `Form.several` says that a program wrote the file and which
+of its columns may hold line breaks: then a quote stands only around a text, and what looks like a row is one.
 """
 
 from __future__ import annotations
@@ -16,10 +19,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from postroad.connectors.files.dialect import Form
 from postroad.sdk.casting import Bad
 
 MOST_LINES = 200  # of one row: more are rows that a stray quote joined
+
+
+@dataclass(frozen=True)
+class Form:
+    """How rows are written: their number of columns, and the marks between and around them.
+
+    `several` are the places of the columns whose texts may have several lines; None where any may, as nobody knows.
+    """
+
+    width: int
+    delimiter: str
+    quote: str | None
+    newline: str = "\n"
+    several: frozenset[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,17 +81,18 @@ class Source:
 
 
 def texts(body: bytes, form: Form, first: int) -> Texts:
-    """The columns of a block that begins on line `first`, captions aside."""
-    newline = form.newline.encode()
-    for _ in range(form.skip if first == 1 else 0):
-        body = body.partition(newline)[2]
-        first += 1
-    source = Source(body, first, newline)
+    """The columns of a block whose first row is on line `first`."""
+    source = Source(body, first, form.newline.encode())
     body = body.rstrip(b"\r\n")
     if not body:
-        return Texts([_array([], pa.binary())] * len(form.captions), _array([]), _array([]), source)
+        return Texts([_array([], pa.binary())] * form.width, _array([]), _array([]), source)
     columns = None if _quotes_look_odd(body, form) else _read(body, form)
-    if columns is None or _too_long(columns, form):
+    if columns is None:
+        return _scrubbed(source, form)
+    if body.count(source.newline) + 1 == len(columns[0]):
+        numbers = pa.arange(first, first + len(columns[0]))
+        return Texts(columns, numbers, pc.add(numbers, 1), source)
+    if any(_looks_joined(place, each, form) for place, each in enumerate(columns)):
         return _scrubbed(source, form)
     return Texts(columns, *_line_numbers(columns, form, first), source)
 
@@ -89,7 +106,7 @@ def _read(body: bytes, form: Form) -> list[pa.Array] | None:
         odd = True
         return "skip"
 
-    names = [str(place) for place in range(len(form.captions))]
+    names = [str(place) for place in range(form.width)]
     table = arrow_csv.read_csv(
         pa.BufferReader(body),
         arrow_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(body) + 1),
@@ -124,21 +141,25 @@ def _quotes_look_odd(body: bytes, form: Form) -> bool:
     return len(pieces) > 1 and (pieces[0][-1:] not in ends or pieces[-1][:1] not in begins)
 
 
-def _too_long(columns: Sequence[pa.Array], form: Form) -> bool:
-    """Whether a text has more lines than any row may have."""
-    return any((pc.max(pc.count_substring(each, form.newline)).as_py() or 0) >= MOST_LINES for each in columns)
+def _looks_joined(place: int, column: pa.Array, form: Form) -> bool:
+    """Whether a text has more lines than it may have, or so many delimiters that a row may stand in it."""
+    lines = _most(column, form.newline)
+    if form.several is None or not lines:
+        return lines >= MOST_LINES
+    return place not in form.several or lines >= MOST_LINES or _most(column, form.delimiter) >= form.width - 1
+
+
+def _most(column: pa.Array, mark: str) -> int:
+    return int(pc.max(pc.count_substring(column, mark)).as_py() or 0)
 
 
 def _line_numbers(columns: Sequence[pa.Array], form: Form, first: int) -> tuple[pa.Array, pa.Array]:
-    """The line that each row begins on, and the one after its last: rows may have several."""
-    rows = len(columns[0])
-    numbers = pa.arange(first, first + rows)
-    inside = pa.repeat(pa.scalar(0, pa.int64()), rows)
+    """The line that each row begins on, and the one after its last, where rows have several."""
+    lines = pa.repeat(pa.scalar(1, pa.int64()), len(columns[0]))
     for column in columns:
-        inside = pc.add(inside, pc.count_substring(column, form.newline).cast(pa.int64()))
-    if pc.any(pc.greater(inside, 0)).as_py():
-        numbers = pc.subtract(pc.add(numbers, pc.cumulative_sum(inside)), inside)
-    return numbers, pc.add(pc.add(numbers, inside), 1)
+        lines = pc.add(lines, pc.count_substring(column, form.newline).cast(pa.int64()))
+    ends = pc.add(pc.cumulative_sum(lines), first)
+    return pc.subtract(ends, lines), ends
 
 
 def _array(values: Sequence[int], kind: pa.DataType = pa.int64()) -> pa.Array:  # noqa: B008 - a constant
@@ -158,7 +179,7 @@ def _scrubbed(source: Source, form: Form) -> Texts:
         good.append(row)
         lines.append(line)
         ends.append(end)
-    columns = _read(source.newline.join(good), form) if good else [_array([], pa.binary())] * len(form.captions)
+    columns = _read(source.newline.join(good), form) if good else [_array([], pa.binary())] * form.width
     assert columns is not None  # Each of them was counted.
     return Texts(columns, _array(lines), _array(ends), source, scrubber.refused)
 
@@ -179,7 +200,7 @@ class _Scrubber:
         while at < len(self.body):
             row, width = self._row(at)
             lines = row.count(newline) + 1
-            if width == len(self.form.captions):
+            if width == self.form.width:
                 yield self.line, self.line + lines, row
             elif row:
                 self._refuse(row, width)
@@ -196,13 +217,28 @@ class _Scrubber:
         found = self._whole.match(self.body, at)
         if found is None:
             return line, None
-        width = self._quoted.sub(b"", found[0]).count(self._delimiter) + 1
-        inside = found[0].split(self.form.newline.encode())[1:-1]
-        looks_joined = width != len(self.form.captions) and inside and all(map(self._looks_like_a_row, inside))
-        return (line, None) if looks_joined or len(inside) >= MOST_LINES else (found[0], width)
+        width, lines = self._width(found[0]), found[0].split(self.form.newline.encode())
+        if self.form.several is None:
+            joined = width != self.form.width and len(lines) > 2 and all(map(self._looks_like_a_row, lines[1:-1]))
+        else:
+            joined = len(lines) > 1 and self._holds_rows(found[0], width, lines[1:])
+        return (line, None) if joined or len(lines) > MOST_LINES + 1 else (found[0], width)
+
+    def _width(self, row: bytes) -> int:
+        return self._quoted.sub(b"", row).count(self._delimiter) + 1
 
     def _looks_like_a_row(self, line: bytes) -> bool:
-        return line.count(self._delimiter) + 1 == len(self.form.captions)
+        return line.count(self._delimiter) + 1 == self.form.width
+
+    def _holds_rows(self, row: bytes, width: int, lines: Sequence[bytes]) -> bool:
+        """Whether stray quotes joined lines of a program: none of its rows looks so."""
+        newline = self.form.newline.encode()
+        broken = {place for place, each in enumerate(self._field.findall(row)) if newline in each}
+        return width != self.form.width or not broken <= (self.form.several or set()) or any(map(self._is_row, lines))
+
+    def _is_row(self, line: bytes) -> bool:
+        line = line.removesuffix(b"\r")
+        return self._whole.fullmatch(line) is not None and self._width(line) == self.form.width
 
     @cached_property
     def _quote(self) -> bytes:
@@ -224,16 +260,23 @@ class _Scrubber:
         return re.compile(b"(?<![^" + re.escape(self._delimiter) + b"])" + self._inside)
 
     @cached_property
+    def _field(self) -> re.Pattern[bytes]:
+        """Each field of a row that is well formed."""
+        between = re.escape(self._delimiter)
+        return re.compile(b"(?:\\A|" + between + b")(" + self._inside + b"|[^" + between + b"]*+)")
+
+    @cached_property
     def _whole(self) -> re.Pattern[bytes]:
-        """A row. A quote at the beginning of a field opens it; anywhere else it is a character like others."""
+        """A row. A quote at the beginning of a field opens it; anywhere else it is a character of what people wrote."""
         quote, between = re.escape(self._quote), re.escape(self._delimiter)
-        each = b"(?:" + self._inside + b"|(?!" + quote + b")[^" + between + b"\r\n]*+)"
+        bare = b"(?!" + quote + b")[^" + between if self.form.several is None else b"[^" + between + quote
+        each = b"(?:" + self._inside + b"|" + bare + b"\r\n]*+)"
         ends = b"(?=\r?\n|\r?\\Z)" if self.form.newline == "\n" else b"(?=\r|\\Z)"
         return re.compile(each + b"(?:" + between + each + b")*+" + ends)
 
     def _refuse(self, row: bytes, width: int | None) -> None:
         if width is not None:
-            why = Bad("wrong_columns", f"has {width} fields instead of {len(self.form.captions)}")
+            why = Bad("wrong_columns", f"has {width} fields instead of {self.form.width}")
         elif b"\r" in row and self._quote not in row:
             why = Bad("bad_line", "holds a carriage return outside of quotes")
         else:
