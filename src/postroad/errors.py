@@ -10,6 +10,8 @@ PostroadError
 │   ├── AuthError            pause the connection, tell someone
 │   ├── CursorExpiredError   forget these entities' positions and refresh them fully
 │   └── EntitiesFailedError  some entities of a feed failed; the others are complete
+├── MessageError         what came over a wire is no message that we read: park it where a person sees it
+├── QueueError           the broker did not answer: the same call again, later; messages wait in the database
 ├── DatabaseError        the project's database did not answer: the same call again, later
 ├── LakeError            the object store that holds the lake did not answer: the same command again, later
 ├── StoppedError         somebody asked the process to end: stop in order, call again to go on
@@ -104,6 +106,14 @@ class EntitiesFailedError(RemoteError):
     def __init__(self, causes: Mapping[str, Exception]) -> None:
         self.causes = dict(causes)
         super().__init__("; ".join(f"{name}: {cause}" for name, cause in self.causes.items()))
+
+
+class MessageError(PostroadError):
+    """What came over a wire is no message that we read. The sentence says why and quotes nothing of it."""
+
+
+class QueueError(PostroadError):
+    """The broker did not answer; every message is in the database and is published when it does."""
 
 
 class StoppedError(PostroadError):

@@ -29,12 +29,12 @@ LAYERS = [
     {"catalog", "project"},
     {"lake", "tracking", "queue", "sdk"},
     {"store", "contract", "mapping"},
-    {"records", "status", "telemetry"},
+    {"records", "status", "telemetry", "wire"},
     {"errors"},
 ]
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
-BELOW_A_CONNECTOR = {"sdk", "contract", "mapping", "records", "status", "telemetry", "errors"}
-GENERIC_NAMES = {"files", "sql", "http"}
+BELOW_A_CONNECTOR = {"sdk", "contract", "mapping", "records", "status", "telemetry", "wire", "errors"}
+GENERIC_NAMES = {"files", "sql", "http", "rabbitmq"}
 # The libraries that only some parts may know.
 HOMES = {
     "alembic": {"store"},
@@ -44,6 +44,7 @@ HOMES = {
     "graphql": {"connectors"},
     "httpx": {"sdk", "connectors"},
     "obstore": {"lake", "connectors"},
+    "pika": {"wire"},
     "psycopg": {"store"},
     "pyspark": {"spark"},
     "python_calamine": {"sdk"},
