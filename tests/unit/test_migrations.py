@@ -103,3 +103,13 @@ def test_a_database_of_the_first_version_gets_what_is_missing(engine: Engine) ->
     assert described(engine) == made
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT entity FROM entities").scalar() == "things"
+
+
+def test_a_database_of_the_fifth_version_gets_rules_of_cleaning(engine: Engine) -> None:
+    upgrade(engine)
+    made = described(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE subscriptions DROP COLUMN cleaning")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0005'")
+    upgrade(engine)
+    assert described(engine) == made

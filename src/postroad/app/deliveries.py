@@ -13,7 +13,16 @@ from postroad.catalog.deliveries import SubscriptionStatus, forgotten, subscript
 from postroad.engine.dispatch import again, dispatch
 from postroad.engine.drain import Delivered, Drain
 from postroad.engine.route import Route, from_json
-from postroad.errors import BusyError, ConfigError, DatabaseError, LakeError, LostClaimError, StateError, StoppedError
+from postroad.errors import (
+    BusyError,
+    ConfigError,
+    DatabaseError,
+    LakeError,
+    LostClaimError,
+    Mistake,
+    StateError,
+    StoppedError,
+)
 from postroad.lake.slices import SliceReader, picked
 from postroad.project import Delivery
 from postroad.status import HELD, OPEN
@@ -32,6 +41,14 @@ class Deliveries:
 
     def __init__(self, app: App) -> None:
         self._app = app
+
+    def mistakes(self) -> list[Mistake]:
+        """What is wrong with the cleaning of deliveries for the columns that their datasets have; needs no network."""
+        found: list[Mistake] = []
+        for delivery in self._app.project.deliveries:
+            with self._app.bench(delivery.connection) as bench:
+                found += delivery.cleaning.mistakes(bench.entity(delivery.entity))
+        return found
 
     def deliver(self, select: str | None = None, *, most: int | None = None) -> dict[str, Delivered]:
         """Dispatch what is new in the selected datasets and drain their subscriptions until nothing is due.
@@ -159,6 +176,8 @@ class Deliveries:
             except (BusyError, LostClaimError):
                 continue  # another process does it, or the next round
             except (ConfigError, StateError) as error:
+                if isinstance(error, ConfigError):
+                    drain.leave(name)
                 drain.done[name].problem = str(error)
                 self._app.reporter.say(f"{name}: {error}")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from postroad.lake import Dataset
 from postroad.lake.slices import undispatched
-from postroad.project import Delivery
+from postroad.project import Cleaning, Delivery
 from postroad.tracking import Tracking
 from postroad.tracking.queue import PAUSED
 from postroad.tracking.runs import moment
@@ -53,12 +53,32 @@ def subscription_status(tracking: Tracking, dataset: Dataset, delivery: Delivery
     counts = tracking.messages.counts().get(delivery.to)
     oldest = [version for version in (counts and counts["oldest"], later[0][0] if later else None) if version]
     now = _now(tracking)
+    stored = _stored(tracking, delivery.to, delivery.dataset, known, now)
+    other = None if known is None else disagreement(delivery, known)
+    if other is not None:
+        stored |= {"state": "changed", "reason": other}
     return SubscriptionStatus(
         lag=sum(each.rows for _, each in later) + (counts["records"] if counts else 0),
         lag_seconds=round(max(now - min(oldest), 0) / 1e6, 3) if oldest else 0.0,
         in_flight=counts["in_flight"] if counts else 0,
-        **_stored(tracking, delivery.to, delivery.dataset, known, now),
+        **stored,
     )
+
+
+def disagreement(delivery: Delivery, known: Mapping[str, Any]) -> str | None:
+    """Why a subscription cannot go on under its flow's line; None if it can.
+
+    What was sent under another rule is at the receiver, and in no new message: rows, columns and names of both would
+    lie there side by side.
+    """
+    if known["dataset"] != delivery.dataset:
+        return f"{delivery.to} has received {known['dataset']} so far, not {delivery.dataset}: name another target"
+    if (known["cleaning"] or Cleaning().digest) != delivery.cleaning.digest:
+        return (
+            f"{delivery.to} has received rows under another select, rename, where or constants: put that back, "
+            "or name another target, which gets everything under the new one"
+        )
+    return None
 
 
 def forgotten(tracking: Tracking, names: Iterable[str]) -> list[SubscriptionStatus]:

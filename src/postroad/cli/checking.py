@@ -27,12 +27,23 @@ def steps(folder: Path, environment: str | None, *, connect: bool) -> Iterator[C
     if not ok:
         return
     with App.open(folder, environment) as app:
+        yield from _deliveries(app)
         yield from _stored(app)
         yield from _alerts(app)
         if connect:
             yield from app.alerts.check()
             for connection in app.project.connections:
                 yield from _connection(app, connection)
+
+
+def _deliveries(app: App) -> Iterator[Check]:
+    if not app.project.deliveries:
+        return
+    mistakes = app.deliveries.mistakes()
+    yield from (Check("deliveries", False, str(mistake)) for mistake in mistakes)
+    if not mistakes:
+        sentence = f"{len(app.project.deliveries)}; their datasets have the columns that they name"
+        yield Check("deliveries", True, sentence)
 
 
 def _stored(app: App) -> Iterator[Check]:

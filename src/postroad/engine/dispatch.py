@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from postroad.catalog.deliveries import disagreement
 from postroad.engine.route import Route, from_json, to_json
 from postroad.errors import ConfigError, StateError
 from postroad.lake import Dataset
@@ -26,9 +27,11 @@ MOST = 5_000  # records of a message
 def dispatch(route: Route, patience: float = PATIENCE) -> int:
     """Bring a subscription to the head of its dataset; how many messages that made.
 
-    BusyError if somebody writes to the dataset for longer than `patience` seconds.
+    BusyError if somebody writes to the dataset for longer than `patience` seconds. ConfigError if the delivery is not
+    the one that the subscription has followed so far, or does not suit the dataset's columns.
     """
     dataset = route.dataset(0)
+    route.cleaner(dataset)
     if not _news(route, dataset, _known(route)):
         return 0
     route.bench.reporter.stage(Stage.DISPATCH, route.name)
@@ -66,10 +69,9 @@ def again(tracking: Tracking, subscription: str) -> tuple[list[Draft], list[int]
 
 def _known(route: Route) -> Mapping[str, Any] | None:
     known = route.bench.tracking.subscriptions.get(route.name)
-    if known is not None and known["dataset"] != route.delivery.dataset:
-        raise ConfigError(
-            f"{route.name} has received {known['dataset']} so far, not {route.delivery.dataset}: name another target"
-        )
+    other = None if known is None else disagreement(route.delivery, known)
+    if other is not None:
+        raise ConfigError(other)
     return known
 
 

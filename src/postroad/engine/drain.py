@@ -7,11 +7,12 @@ harmless. The message's lease is the fence: a worker that lost it can send once 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
 from postroad.engine.bench import Reporter
+from postroad.engine.cleaning import Cleaned
 from postroad.engine.heart import Heart
 from postroad.engine.route import Route, from_json, to_json
 from postroad.errors import (
@@ -27,7 +28,7 @@ from postroad.errors import (
     ThrottledError,
 )
 from postroad.lake.slices import picked
-from postroad.records import VERSION, Outcome, Package, key_texts
+from postroad.records import VERSION, Entity, Outcome, Package, key_texts
 from postroad.status import Status
 from postroad.telemetry import Point, Stage
 from postroad.tracking import Tracking
@@ -62,7 +63,20 @@ class _Sent:
     applied: list[Sequence[int]] = field(default_factory=list)
     rejected: list[Outcome] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
-    refused: list[range] = field(default_factory=list)
+    refused: list[Sequence[int]] = field(default_factory=list)
+    left_out: int = 0
+
+    def of_rows(self, cleaned: Cleaned, rows: int) -> _Sent:
+        """The same by the places of the message's rows, some of which were no records."""
+        if cleaned.places is None:
+            return self
+        return _Sent(
+            [cleaned.original(each) for each in self.applied],
+            [replace(each, records=cleaned.original(each.records)) for each in self.rejected],
+            [*cleaned.original(self.again)],
+            [cleaned.original(each) for each in self.refused],
+            rows - len(cleaned.places),
+        )
 
 
 class Drain:
@@ -73,11 +87,16 @@ class Drain:
         self._heart = heart
         self._reporter = reporter
         self._routes = routes
+        self._left: set[str] = set()
         self.done = {name: Delivered() for name in routes}
+
+    def leave(self, name: str) -> None:
+        """Send nothing of a subscription whose line of the flow a person has to mend."""
+        self._left.add(name)
 
     def one(self) -> bool:
         """Deliver one message; False if none is due."""
-        held = self._tracking.queue.take(list(self._routes))
+        held = self._tracking.queue.take([name for name in self._routes if name not in self._left])
         if held is None:
             return False
         try:
@@ -122,10 +141,17 @@ class Drain:
         return rows
 
     def _sent(self, route: Route, held: Held, rows: pa.RecordBatch) -> _Sent:
+        """Send what of the rows goes to the receiver; what became of it, by the places of the rows."""
+        dataset = route.dataset(held.to_version)
+        cleaned = route.cleaned(dataset, rows, held.slices)
+        if not cleaned.records.num_rows:
+            return _Sent(left_out=rows.num_rows)
+        return self._packages(route, route.target(dataset), cleaned.records).of_rows(cleaned, rows.num_rows)
+
+    def _packages(self, route: Route, target: Entity, records: pa.RecordBatch) -> _Sent:
         """Send every package. What a refused one holds is known to be unapplied; the others go on."""
-        target = route.target(route.dataset(held.to_version))
         sent, at = _Sent(), 0
-        for package in route.destination.render(target, rows):
+        for package in route.destination.render(target, records):
             place = range(at, at + package.records)
             at = place.stop
             try:
@@ -135,8 +161,8 @@ class Drain:
             else:
                 self._tracking.database.watcher(Point.PACKAGE_SENT)
                 _note(sent, place, package, outcomes)
-        if at != rows.num_rows:
-            raise StateError(f"{route.name}: {at} of {rows.num_rows} records were rendered: a bug of the connector")
+        if at != records.num_rows:
+            raise StateError(f"{route.name}: {at} of {records.num_rows} records were rendered: a bug of the connector")
         return sent
 
     def _refused(self, sent: _Sent, place: range, error: BatchRefusedError) -> None:
@@ -158,6 +184,7 @@ class Drain:
             children.append(_child(held, sorted(sent.again), held.attempts + 1, wait))
         answer = Answer(
             accepted=sum(map(len, sent.applied)),
+            left_out=sent.left_out,
             refused=[each for outcome in sent.rejected for each in _refused(rows, route, outcome)],
             children=children,
             newer=self._newer(route, rows, sent),

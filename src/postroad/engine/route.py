@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from postroad.engine.bench import Bench
+from postroad.engine.cleaning import Cleaned, Cleaner
 from postroad.lake import Dataset
 from postroad.lake.slices import Slice, SliceReader
 from postroad.project import Delivery
@@ -27,6 +28,7 @@ class Route:
     reader: SliceReader
     _seen: int = 0
     _dataset: Dataset | None = field(default=None)
+    _cleaner: tuple[Entity, Cleaner] | None = field(default=None)
 
     @property
     def name(self) -> str:
@@ -37,7 +39,8 @@ class Route:
     def wanted(self) -> Wanted:
         """The subscription as the project describes it."""
         delivery = self.delivery
-        return Wanted(delivery.to, delivery.dataset, delivery.destination, delivery.target, delivery.start)
+        cleaning = delivery.cleaning.digest
+        return Wanted(delivery.to, delivery.dataset, delivery.destination, delivery.target, delivery.start, cleaning)
 
     def dataset(self, version: int) -> Dataset:
         """The dataset with the columns that it has at that version."""
@@ -47,8 +50,21 @@ class Route:
         return self._dataset
 
     def target(self, dataset: Dataset) -> Entity:
-        """What the destination is told of the dataset: the target's name, the key and the business columns."""
-        return Entity(self.delivery.target, dataset.entity.key, dataset.entity.schema)
+        """What the destination is told of the dataset: the target's name, key and columns as the delivery has them."""
+        return self.cleaner(dataset).target
+
+    def cleaner(self, dataset: Dataset) -> Cleaner:
+        """The delivery's rule for the columns that the dataset has; ConfigError if it does not suit them."""
+        if self._cleaner is None or self._cleaner[0] != dataset.entity:
+            cleaner = Cleaner(self.delivery.cleaning, self.delivery.target, dataset.entity)
+            self._cleaner = dataset.entity, cleaner
+        return self._cleaner[1]
+
+    def cleaned(self, dataset: Dataset, rows: pa.RecordBatch, slices: Json) -> Cleaned:
+        """What of a message's rows goes to the receiver, and as what."""
+        # The rows of the table come first in any message: a subscription is told of them before any change.
+        current = sum(each.rows for each in from_json(slices) if each.path.startswith(f"{dataset.table.folder}/"))
+        return self.cleaner(dataset).clean(rows, current)
 
     def rows(self, dataset: Dataset, slices: Json) -> pa.RecordBatch:
         """The records of a claim check: business columns, `_op`, `_changed_at` and `_version`."""

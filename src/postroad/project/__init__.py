@@ -1,6 +1,7 @@
 """Reads, checks and writes a project folder; every mistake in it is told at once, with file, line and column."""
 
 from postroad.project.checking import check_project, network_filesystem
+from postroad.project.cleaning import Cleaning
 from postroad.project.creating import init_project
 from postroad.project.lakes import open_disk
 from postroad.project.loading import load_project
@@ -18,6 +19,7 @@ from postroad.project.model import (
 
 __all__ = [
     "Allowance",
+    "Cleaning",
     "Connection",
     "Delivery",
     "MailServer",

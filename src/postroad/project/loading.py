@@ -11,13 +11,15 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from postroad.errors import ConfigError
+from postroad.project.cleaning import Cleaning
 from postroad.project.lakes import completed, require_own_books, spelt_out
 from postroad.project.model import Connection, Delivery, Project, Reload, Sync
 from postroad.project.nodes import Node, Notes, Spot, merge
 from postroad.project.problems import near, note_errors, one_of, secret_paths
 from postroad.project.reading import MOST_BYTES, read_yaml
-from postroad.project.shape import FlowShape, ProjectShape
+from postroad.project.shape import DeliverShape, FlowShape, ProjectShape
 from postroad.project.variables import Filler
+from postroad.project.where import WhereError, parse_where
 from postroad.sdk import registry
 from postroad.sdk.connector import Connector
 
@@ -207,10 +209,25 @@ class _Loader:
         """The deliveries of a flow; called when all syncs are known."""
         lines = node.child("deliver")
         for place, each in enumerate(flow.deliver if flow else ()):
-            delivery = Delivery(each.dataset, each.to, each.start)
-            if lines is not None:
-                self.check_delivery(delivery, lines.at([place]))
+            line = lines.at([place]) if lines is not None else node
+            delivery = Delivery(each.dataset, each.to, each.start, self.cleaning(each, line, place))
+            self.check_delivery(delivery, line)
             yield delivery
+
+    def cleaning(self, shape: DeliverShape, node: Node, place: int) -> Cleaning:
+        """What a delivery makes of its rows; notes what is wrong with it whatever the columns are."""
+        paths: list[tuple[str | int, ...]] = [("select", place) for place in range(len(shape.select or ()))]
+        spots: dict[tuple[str | int, ...], Spot] = {path: node.at(path).spot for path in [*paths, ("where",)]}
+        for key, names in (("rename", shape.rename), ("constants", shape.constants)):
+            spots |= {(key, name): node.at([key, name]).key for name in names}
+        where = None
+        if shape.where is not None:
+            try:
+                where = parse_where(shape.where)
+            except WhereError as error:
+                self.notes.mistake(spots["where",], "bad-where", f"deliver.{place}.where: {error}")
+        select = None if shape.select is None else tuple(shape.select)
+        return Cleaning(select, shape.rename, where, shape.constants, spots)
 
     def check_delivery(self, delivery: Delivery, node: Node) -> None:
         """Note a dataset that no sync names, a receiver that is none, and a target that takes another dataset."""

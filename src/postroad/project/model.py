@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from postroad.errors import ConfigError, Mistake
+from postroad.project.cleaning import Cleaning
 from postroad.project.variables import SecretReference
 from postroad.sdk.secrets import Secret
 
@@ -99,11 +100,13 @@ class Delivery:
 
     `start` says what a receiver that is new gets first: the current rows, the history from its beginning, or the
     changes of a day (UTC) and later ones. A target takes one dataset, so its name is that of the subscription.
+    `cleaning` says what of its rows goes there, and under which names.
     """
 
     dataset: str
     to: str
     start: str = CURRENT
+    cleaning: Cleaning = field(default_factory=Cleaning)
 
     @property
     def connection(self) -> str:

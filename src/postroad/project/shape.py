@@ -6,9 +6,16 @@ import re
 import time
 from contextlib import suppress
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 from pydantic.functional_validators import AfterValidator, BeforeValidator
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -326,6 +333,21 @@ PAIR = r"^[A-Za-z][A-Za-z0-9_]*\..+$"
 TARGET = r"^[A-Za-z][A-Za-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*$"
 
 
+# Those that begin with an underscore are ours.
+Column = Annotated[str, StringConstraints(pattern=r"^[^\W_]\w*$", max_length=128)]
+
+
+def _constant(value: object) -> object:
+    if isinstance(value, str | bool | float) or (isinstance(value, int) and -(2**63) <= value < 2**63):
+        return value
+    raise PydanticCustomError("constant", "must be a text, a number, true or false")
+
+
+Constant = Annotated[
+    Any, BeforeValidator(_constant), WithJsonSchema({"type": ["string", "integer", "number", "boolean"]})
+]
+
+
 class DeliverShape(Shape):
     """A dataset whose every change goes to a receiver."""
 
@@ -335,6 +357,16 @@ class DeliverShape(Shape):
         CURRENT,
         description="What a new receiver gets first: current rows, all history from its beginning, or a day such as "
         "2026-10-01 and what changed since.",
+    )
+    select: list[str] | None = Field(None, min_length=1, description="These columns and the key; all unless said.")
+    rename: dict[str, Column] = Field(
+        default_factory=dict, description="What columns are called at the receiver: hours: worked."
+    )
+    where: str | None = Field(
+        None, description="Only rows that meet it, such as status = 'open'; one that does no more is deleted there."
+    )
+    constants: dict[Column, Constant] = Field(
+        default_factory=dict, description="Further columns, the same in each row: company: se01."
     )
 
 

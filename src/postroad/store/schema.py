@@ -184,6 +184,7 @@ subscriptions = Table(
     Column("destination", String, nullable=False),
     Column("target", String, nullable=False),
     Column("start", String, nullable=False),
+    Column("cleaning", String),
     Column("offset", BigInteger, nullable=False),
     Column("last_number", BigInteger, nullable=False),
     Column("status", String, nullable=False),

@@ -55,10 +55,12 @@ class Child:
 class Answer:
     """What became of the records of a message. `accepted` counts those that the receiver holds.
 
-    `newer` gives, of keys that have an open rejection, the versions that it holds now.
+    `newer` gives, of keys that have an open rejection, the versions that it holds now. `left_out` counts the rows that
+    the delivery's `where` leaves out.
     """
 
     accepted: int = 0
+    left_out: int = 0
     refused: list[Refused] = field(default_factory=list)
     children: list[Child] = field(default_factory=list)
     newer: Mapping[str, int] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class Answer:
         """How the message itself ends, and what a person is told."""
         told = [f"{self.accepted:,} acknowledged"] if self.accepted else []
         told += [f"{len(self.refused):,} rejected"] if self.refused else []
+        told += [f"{self.left_out:,} left out by where"] if self.left_out else []
         again = sum(child.records for child in self.children)
         told += [f"{again:,} go on in {len(self.children)} messages"] if again else []
         if self.accepted:

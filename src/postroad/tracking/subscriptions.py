@@ -28,13 +28,17 @@ LONGEST = 300_000_000  # microseconds between two tries of a receiver that is do
 
 @dataclass(frozen=True)
 class Wanted:
-    """A subscription as the project describes it. `start` says what its first messages hold."""
+    """A subscription as the project describes it.
+
+    `start` says what its first messages hold, `cleaning` is a digest of what its delivery makes of the rows.
+    """
 
     name: str
     dataset: str
     destination: str
     target: str
     start: str
+    cleaning: str
 
 
 class Subscriptions:
