@@ -270,7 +270,11 @@ def test_deliveries_are_read_in_the_order_of_their_lines(write: Write) -> None:
         ("{dataset: erp.employees, to: sink.a, start: now}", "bad-value", "current, beginning, or a day"),
         ("{dataset: erp.employees, to: sink.a, start: 2026-13-01}", "bad-value", "current, beginning, or a day"),
         ("{dataset: erp.employees}", "missing-key", "deliver.0.to is missing"),
-        ("{dataset: erp.employees, to: sink.a, where: now() > 1}", "bad-where", "a.yaml:5:49 bad-where deliver.0.where: expected"),
+        (
+            "{dataset: erp.employees, to: sink.a, where: now() > 1}",
+            "bad-where",
+            "5:49 bad-where deliver.0.where: expected",
+        ),
         ("{dataset: erp.employees, to: sink.a, select: []}", "bad-value", "deliver.0.select"),
         ("{dataset: erp.employees, to: sink.a, rename: {name: _op}}", "bad-value", "deliver.0.rename.name"),
         ("{dataset: erp.employees, to: sink.a, constants: {_run: 1}}", "bad-value", "deliver.0.constants._run"),
