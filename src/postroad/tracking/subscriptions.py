@@ -38,7 +38,7 @@ class Wanted:
     destination: str
     target: str
     start: str
-    cleaning: str
+    cleaning: str = ""
 
 
 class Subscriptions:
