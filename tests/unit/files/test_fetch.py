@@ -108,6 +108,22 @@ def test_a_snapshot_is_the_newest_file_and_never_an_older_one(tmp_path: Path) ->
     assert codes(drop, drop.fetched(cursor=page.cursor)) == ["3"], "the same file with another content is news"
 
 
+def test_a_snapshot_that_was_touched_is_read_for_its_digest_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = Drop(tmp_path, SNAPSHOT)
+    drop.put("a.csv", things(1), age=200)
+    cursor = drop.fetched()[-1].cursor
+    os.utime(tmp_path / "a.csv", (NOW - 100, NOW - 100))
+    (touched,) = drop.fetched(cursor=cursor)
+    assert touched.body is None
+    monkeypatch.setattr(Folder, "opened", None)  # whoever reads a file fails
+    assert drop.fetched(cursor=touched.cursor) == []
+    monkeypatch.undo()
+    drop.put("a.csv", things(2), age=50)
+    assert codes(drop, drop.fetched(cursor=touched.cursor)) == ["2"]
+
+
 def test_a_snapshot_that_is_replaced_while_it_is_read_begins_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,7 +82,7 @@ class Walk:
         ready = self.listing.of(self.dataset).ready
         news = False
         for payload in self._changed(cursor if same else None, ready):
-            news = True
+            news = news or payload.body is not None
             yield payload
         if same and not news:
             require_declared(self.dataset, ready)
@@ -96,18 +96,29 @@ class Walk:
             emptied = known is not None and known["name"] and self.dataset.settings.removed == "empty"
             return iter([self._removed()] if emptied else [])
         news = newest if known is None else self._news(known, newest, ready)
-        return iter(()) if news is None else self._whole(news, 0)
+        if news is None:
+            return iter(())
+        if known is not None and self._is_same(known, news):
+            return iter([self._touched(known, news)])
+        return self._whole(news, 0)
 
     def _news(self, known: Mapping[str, Json], newest: Found, ready: Sequence[Found]) -> Found | None:
-        """A newer file than the one that was read, or that one if it holds something else now."""
-        if newest.order <= (known["modified"], known["name"]):
-            same = next((each for each in ready if each.name == known["name"]), None)
-            if same is None or same.tag == known["tag"]:
-                return None
-            newest = same
-        if newest.name != known["name"] or newest.size != known["size"]:
+        """A newer file than the one that was read, or that one if it was written again."""
+        if newest.order > (known["modified"], known["name"]):
             return newest
-        return None if newest.tag == known["tag"] or digest_of(self.place, newest) == known["digest"] else newest
+        same = next((each for each in ready if each.name == known["name"]), None)
+        return None if same is None or same.tag == known["tag"] else same
+
+    def _is_same(self, known: Mapping[str, Json], file: Found) -> bool:
+        """Whether a file that was written again holds what it held."""
+        if (file.name, file.size) != (known["name"], known["size"]):
+            return False
+        return bool(file.tag == known["tag"] or digest_of(self.place, file) == known["digest"])
+
+    def _touched(self, known: Mapping[str, Json], file: Found) -> Payload:
+        """Its new tag, so that nobody reads it for that again."""
+        cursor = {**known, "modified": file.modified, "tag": file.tag}
+        return Payload(None, cursor, f"{file.name}#touched", (self.dataset.name,), {}, scope=self.feed.scope.name)
 
     def _rest(self, known: Mapping[str, Json], newest: Found | None) -> Iterator[Payload]:
         """What is left of a file whose first pages landed; of another one now its walk begins again."""
