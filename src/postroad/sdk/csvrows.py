@@ -87,14 +87,11 @@ def texts(body: bytes, form: Form, first: int) -> Texts:
     if not body:
         return Texts([_array([], pa.binary())] * form.width, _array([]), _array([]), source)
     columns = None if _quotes_look_odd(body, form) else _read(body, form)
-    if columns is None:
+    lines = None if columns is None else _lines(columns, form, body.count(source.newline) + 1)
+    if columns is None or lines is None:
         return _scrubbed(source, form)
-    if body.count(source.newline) + 1 == len(columns[0]):
-        numbers = pa.arange(first, first + len(columns[0]))
-        return Texts(columns, numbers, pc.add(numbers, 1), source)
-    if any(_looks_joined(place, each, form) for place, each in enumerate(columns)):
-        return _scrubbed(source, form)
-    return Texts(columns, *_line_numbers(columns, form, first), source)
+    ends = pc.add(pc.cumulative_sum(lines), first)
+    return Texts(columns, pc.subtract(ends, lines), ends, source)
 
 
 def _read(body: bytes, form: Form) -> list[pa.Array] | None:
@@ -141,25 +138,25 @@ def _quotes_look_odd(body: bytes, form: Form) -> bool:
     return len(pieces) > 1 and (pieces[0][-1:] not in ends or pieces[-1][:1] not in begins)
 
 
-def _looks_joined(place: int, column: pa.Array, form: Form) -> bool:
-    """Whether a text has more lines than it may have, or so many delimiters that a row may stand in it."""
-    lines = _most(column, form.newline)
-    if form.several is None or not lines:
-        return lines >= MOST_LINES
-    return place not in form.several or lines >= MOST_LINES or _most(column, form.delimiter) >= form.width - 1
+def _lines(columns: Sequence[pa.Array], form: Form, count: int) -> pa.Array | None:
+    """How many of the block's `count` lines each row has; None if rows may have been joined.
 
-
-def _most(column: pa.Array, mark: str) -> int:
-    return int(pc.max(pc.count_substring(column, mark)).as_py() or 0)
-
-
-def _line_numbers(columns: Sequence[pa.Array], form: Form, first: int) -> tuple[pa.Array, pa.Array]:
-    """The line that each row begins on, and the one after its last, where rows have several."""
+    That shows in a text of more lines than it may have, or of so many delimiters that a row may stand in it.
+    """
     lines = pa.repeat(pa.scalar(1, pa.int64()), len(columns[0]))
-    for column in columns:
-        lines = pc.add(lines, pc.count_substring(column, form.newline).cast(pa.int64()))
-    ends = pc.add(pc.cumulative_sum(lines), first)
-    return pc.subtract(ends, lines), ends
+    if len(lines) == count:
+        return lines
+    for place in range(form.width) if form.several is None else form.several:
+        more = pc.count_substring(columns[place], form.newline)
+        most = pc.max(more).as_py() or 0
+        if most >= MOST_LINES or (most and form.several is not None and _may_hold_rows(columns[place], form)):
+            return None
+        lines = pc.add(lines, more.cast(pa.int64()))
+    return lines if pc.sum(lines).as_py() == count else None
+
+
+def _may_hold_rows(column: pa.Array, form: Form) -> bool:
+    return (pc.max(pc.count_substring(column, form.delimiter)).as_py() or 0) >= form.width - 1
 
 
 def _array(values: Sequence[int], kind: pa.DataType = pa.int64()) -> pa.Array:  # noqa: B008 - a constant
