@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -148,28 +149,62 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What dispatch knows of a message, for a receiver to whom messages mean something.
+
+    `identifier` is the same however often the message is sent, that of no other message, and cannot be guessed: a
+    receipt quotes it. The message is number `batch` of the `batches` that were dispatched at once; those that it was
+    halved into keep its numbers. `origin` is the project, and its environment if it has one.
+    """
+
+    identifier: str
+    origin: str
+    dataset: str
+    batch: int
+    batches: int
+    dispatched_at: datetime
+
+
+@dataclass(frozen=True)
 class Package:
     """What one call of `send` carries: the final bytes, or rows in the receiver's own terms where a driver takes those.
 
-    `records` says how many records it holds. The packages of one `render` hold its records in order, each once.
+    `records` says how many records it holds. The packages of one `render` hold its records in order, each once. The
+    engine adds the facts of its message before it is sent.
     """
 
     body: Any
     records: int
+    facts: Facts | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What a receiver said of some records of a package, by their places in it.
 
-    `applied`: it holds them, or newer versions. `unchanged`: it held them already. `rejected`: it refuses them, for the
-    `cause` and as the sentence says. `retry`: it wants them again, later. A package that went well has one outcome.
+    `applied`: it holds them, or newer versions; a `cause` says by whose word, if not by its own. `unchanged`: it held
+    them already. `rejected`: it refuses them, for the `cause` and as the sentence says. `retry`: it wants them again,
+    later. `handed_over`: somebody else has them for it, durably; its receipt is to come within `wait` seconds. Then it
+    is the outcome of all records of a message, which goes in one package. A package that went well has one outcome.
     """
 
     records: Sequence[int]
-    answer: Literal["applied", "unchanged", "rejected", "retry"] = "applied"
+    answer: Literal["applied", "unchanged", "rejected", "retry", "handed_over"] = "applied"
     cause: str = ""
     sentence: str = ""
+    wait: float = 0.0
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a receiver says, later, of a message that was handed over: it has it durably, except what it rejects.
+
+    `identifier` is the one in the message's facts. `problem` says why the receipt cannot be read, if it cannot.
+    """
+
+    identifier: str
+    rejected: Sequence[Outcome] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True)

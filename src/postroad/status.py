@@ -1,7 +1,8 @@
 """The seven statuses that are stored, and the moves between those of a message.
 
 Everything else that is shown is computed (design section 3): `processing` is a message whose lease somebody holds,
-`retrying` one that is queued until a time, `processed` a position that has passed a payload.
+`retrying` one that is queued until a time, `handed_over` one that is queued and was confirmed by whoever has it for
+its receiver, `processed` a position that has passed a payload.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ S = Status
 LEGAL: dict[Status | None, frozenset[Status]] = {
     None: frozenset({S.QUEUED}),
     S.QUEUED: frozenset({S.ACKNOWLEDGED, S.REJECTED, S.DEAD_LETTERED, S.IN_DOUBT, S.DISCARDED}),
-    S.IN_DOUBT: frozenset({S.QUEUED, S.DISCARDED}),
+    S.IN_DOUBT: frozenset({S.QUEUED, S.DISCARDED, S.ACKNOWLEDGED, S.REJECTED}),  # by a receipt that came late
     S.DEAD_LETTERED: frozenset({S.QUEUED, S.DISCARDED}),
 }
 OPEN = (S.QUEUED, S.IN_DOUBT, S.DEAD_LETTERED)  # their files are still needed

@@ -62,8 +62,10 @@ class Point(StrEnum):
     DISPATCHED = "messages dispatched"
     MESSAGE_TAKEN = "message taken"
     PACKAGE_SENT = "package sent"
+    MESSAGE_HANDED = "message handed over"
     MESSAGE_SETTLED = "message settled"
     MESSAGE_PUT_BACK = "message put back"
+    RECEIPT_SETTLED = "receipt settled"
     SUBSCRIPTION_SET = "subscription paused or resumed"
 
 

@@ -20,7 +20,7 @@ from postroad.lake import changes, tables
 from postroad.project import Connection, Delivery, Notify, Project, Sync
 from postroad.project.model import DATABASE
 from postroad.records import Check, Entity, Outcome, Package
-from postroad.sdk.connector import Destination, Source
+from postroad.sdk.connector import Destination, HandsOver, Settle, Source
 from postroad.sdk.secrets import Secret
 from postroad.telemetry import Point
 from tests.flow.doomed import LEASES_ARE_OVER, Crash, Doomed, Trap, never
@@ -49,6 +49,7 @@ class Post:
     at_send: Callable[[], None] | None = None
     server: str | None = None
     notify: Notify | None = None
+    through: Callable[[str, Destination], Destination] = lambda _, destination: destination
 
     # The dataset
 
@@ -188,7 +189,7 @@ class _PostApp(Doomed):
     @contextmanager
     def destination(self, connection: str) -> Iterator[Destination]:
         with super().destination(connection) as destination:
-            yield _Guarded(destination, connection, self._post, self._trap)
+            yield _Guarded(self._post.through(connection, destination), connection, self._post, self._trap)
 
 
 def _database(name: str, url: str) -> Connection:
@@ -205,6 +206,8 @@ class _Guarded:
         self._trap = trap
         self.render, self.check, self.discover = destination.render, destination.check, destination.discover
         self.close = destination.close
+        if isinstance(destination, HandsOver):
+            self.receipts = destination.receipts
 
     def send(self, target: Entity, package: Package) -> Sequence[Outcome]:
         """See `Destination.send`."""
@@ -220,6 +223,7 @@ class _Guarded:
     discover: Callable[[], Iterator[Entity]]
     render: Callable[[Entity, pa.RecordBatch], Iterator[Package]]
     close: Callable[[], None]
+    receipts: Callable[[Settle], None]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from postroad.catalog.deliveries import SubscriptionStatus, forgotten, subscription_status
 from postroad.engine.dispatch import again, dispatch
 from postroad.engine.drain import Delivered, Drain
+from postroad.engine.receipts import Receipts
 from postroad.engine.route import Route, from_json
 from postroad.errors import (
     BusyError,
@@ -32,7 +33,7 @@ from postroad.tracking.queue import PAUSED
 if TYPE_CHECKING:
     from postroad.app.app import App
 
-IDLE = 2.0  # seconds between two looks of a worker that found nothing
+IDLE = 2.0  # seconds between two looks of a worker that found nothing, and of a busy one at receipts
 TELL = 60.0  # seconds between two looks of a worker at what people should be told
 
 
@@ -57,10 +58,13 @@ class Deliveries:
         """
         with self._routes(select) as routes:
             drain = self._drain(routes)
+            receipts = self._receipts(drain, routes)
+            receipts.collect()
             self._dispatch(drain, routes)
             while (most is None or most > 0) and drain.one():
                 self._app.stop.check()
                 most = None if most is None else most - 1
+            receipts.collect()
         for name, done in drain.done.items():
             done.problem = done.problem or self._failing(name)
         return drain.done
@@ -159,12 +163,20 @@ class Deliveries:
     def _drain(self, routes: Mapping[str, Route]) -> Drain:
         return Drain(self._app.tracking, self._app.heart, self._app.reporter, routes)
 
+    def _receipts(self, drain: Drain, routes: Mapping[str, Route]) -> Receipts:
+        return Receipts(self._app.tracking, self._app.reporter, routes, drain.done)
+
     def _round(self, drain: Drain, routes: Mapping[str, Route]) -> None:
         """Everything that is due now. What does not answer on our side may by the next round."""
         try:
+            receipts, look = self._receipts(drain, routes), 0.0
             self._dispatch(drain, routes, patience=0.0)
-            while not self._app.stop.asked and drain.one():
-                pass
+            while not self._app.stop.asked:
+                if time.monotonic() >= look:
+                    receipts.collect()
+                    look = time.monotonic() + IDLE
+                if not drain.one():
+                    return
         except (DatabaseError, LakeError) as error:
             self._app.reporter.say(str(error))
 
@@ -194,8 +206,10 @@ class Deliveries:
                 for name in {each.destination for each in chosen}
             }
             readers = [opened.enter_context(closing(SliceReader(self._app.lake.disk))) for _ in chosen]
+            project = self._app.project
+            origin = f"{project.name}/{project.environment}" if project.environment else project.name
             yield {
-                each.to: Route(each, benches[each.connection], destinations[each.destination], reader)
+                each.to: Route(each, benches[each.connection], destinations[each.destination], reader, origin)
                 for each, reader in zip(chosen, readers, strict=True)
             }
 

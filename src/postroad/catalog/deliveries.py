@@ -20,8 +20,9 @@ class SubscriptionStatus:
     """One subscription: how far it is behind, and what a person should know.
 
     `lag` counts the record versions that the receiver has not answered, dispatched or not; `lag_seconds` is the age of
-    the oldest of them, from its commit in the lake. `in_flight` are those that some worker holds now, `held` the
-    messages that wait for a person. `waits_until` is set while the receiver is left alone after an outage.
+    the oldest of them, from its commit in the lake. `in_flight` are those that some worker holds now, `handed_over`
+    those whose receipts are to come, the oldest since `handed_since`, `held` the messages that wait for a person.
+    `waits_until` is set while the receiver is left alone after an outage.
     """
 
     subscription: str
@@ -36,11 +37,15 @@ class SubscriptionStatus:
     last_outcome: str | None = None
     last_outcome_at: datetime | None = None
     waits_until: datetime | None = None
+    handed_over: int = 0
+    handed_since: datetime | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         times = {
-            name: value.isoformat() for name in ("last_outcome_at", "waits_until") if (value := getattr(self, name))
+            name: value.isoformat()
+            for name in ("last_outcome_at", "waits_until", "handed_since")
+            if (value := getattr(self, name))
         }
         return {**asdict(self), **times}
 
@@ -61,6 +66,8 @@ def subscription_status(tracking: Tracking, dataset: Dataset, delivery: Delivery
         lag=sum(each.rows for _, each in later) + (counts["records"] if counts else 0),
         lag_seconds=round(max(now - min(oldest), 0) / 1e6, 3) if oldest else 0.0,
         in_flight=counts["in_flight"] if counts else 0,
+        handed_over=counts["handed_over"] if counts else 0,
+        handed_since=moment(counts["handed_since"]) if counts and counts["handed_since"] else None,
         **stored,
     )
 

@@ -155,6 +155,9 @@ def _subscriptions(found: list[SubscriptionStatus]) -> None:
             print(f"{name}: paused: {each.reason}; `postroad resume {name}` goes on")
         elif each.reason:
             print(f"{name}: {each.reason}")
+        if each.handed_since:
+            since = f"the oldest since {each.handed_since:%Y-%m-%d %H:%M:%S} UTC"
+            print(f"{name}: {each.handed_over:,} records handed over, {since}; their receipts are to come")
         if each.waits_until:
             print(f"{name}: left alone until {each.waits_until:%Y-%m-%d %H:%M:%S} UTC: {each.last_outcome}")
         if each.held:

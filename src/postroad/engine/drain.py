@@ -1,16 +1,19 @@
 """Drain: take a message, read its rows, render and send them, and write down what the receiver said.
 
 Effect first, then the outcome: a kill between the two sends the message again, and the receiver's versions make that
-harmless. The message's lease is the fence: a worker that lost it can send once more, and write nothing.
+harmless. The message's lease is the fence: a worker that lost it can send once more, and write nothing. A receiver that
+answers later has been handed the message over (`receipts` does the rest); it is sent again while no receipt comes, and
+is in doubt in the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
+from postroad.engine.answers import newer, refusals
 from postroad.engine.bench import Reporter
 from postroad.engine.cleaning import Cleaned
 from postroad.engine.heart import Heart
@@ -28,15 +31,16 @@ from postroad.errors import (
     ThrottledError,
 )
 from postroad.lake.slices import picked
-from postroad.records import VERSION, Entity, Outcome, Package, key_texts
+from postroad.records import Entity, Facts, Outcome, Package
 from postroad.status import Status
 from postroad.telemetry import Point, Stage
 from postroad.tracking import Tracking
 from postroad.tracking.messages import Answer, Child
 from postroad.tracking.queue import Held
-from postroad.tracking.rejections import Refused
+from postroad.tracking.runs import moment
 
 MOST_LEASES = 5  # ended without an answer: then the message itself is suspected
+MOST_HANDOVERS = 3  # of a message of which no receipt comes
 MOST_ATTEMPTS = 8  # of a record that the receiver wants again, later
 RETRY_FIRST, RETRY_LONGEST = 10.0, 3600.0  # seconds
 POISON = "poison"
@@ -44,11 +48,15 @@ POISON = "poison"
 
 @dataclass
 class Delivered:
-    """What draining did for one subscription; `problem` says why its messages wait, or that a person has to look."""
+    """What draining did for one subscription; `problem` says why its messages wait, or that a person has to look.
+
+    `messages` are settled; their `records` were accepted or `rejected`. `handed_over` records have no answer yet.
+    """
 
     messages: int = 0
     records: int = 0
     rejected: int = 0
+    handed_over: int = 0
     problem: str | None = None
 
     def as_dict(self) -> dict[str, int | str | None]:
@@ -61,6 +69,8 @@ class _Sent:
     """What became of the records of one message, by their places in it."""
 
     applied: list[Sequence[int]] = field(default_factory=list)
+    by: str = ""
+    handed: list[Outcome] = field(default_factory=list)
     rejected: list[Outcome] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
     refused: list[Sequence[int]] = field(default_factory=list)
@@ -72,6 +82,8 @@ class _Sent:
             return self
         return _Sent(
             [cleaned.original(each) for each in self.applied],
+            self.by,
+            [replace(each, records=cleaned.original(each.records)) for each in self.handed],
             [replace(each, records=cleaned.original(each.records)) for each in self.rejected],
             [*cleaned.original(self.again)],
             [cleaned.original(each) for each in self.refused],
@@ -111,6 +123,9 @@ class Drain:
         if held.leases > MOST_LEASES:
             self._suspect(route, held)
             return
+        if held.handovers >= MOST_HANDOVERS:
+            self._no_receipt(route, held)
+            return
         rows = self._read(route, held)
         if rows is None:
             return
@@ -146,16 +161,17 @@ class Drain:
         cleaned = route.cleaned(dataset, rows, held.slices)
         if not cleaned.records.num_rows:
             return _Sent(left_out=rows.num_rows)
-        return self._packages(route, route.target(dataset), cleaned.records).of_rows(cleaned, rows.num_rows)
+        sent = self._packages(route, route.target(dataset), cleaned.records, route.facts(held))
+        return sent.of_rows(cleaned, rows.num_rows)
 
-    def _packages(self, route: Route, target: Entity, records: pa.RecordBatch) -> _Sent:
+    def _packages(self, route: Route, target: Entity, records: pa.RecordBatch, facts: Facts) -> _Sent:
         """Send every package. What a refused one holds is known to be unapplied; the others go on."""
         sent, at = _Sent(), 0
         for package in route.destination.render(target, records):
             place = range(at, at + package.records)
             at = place.stop
             try:
-                outcomes = route.destination.send(target, package)
+                outcomes = route.destination.send(target, replace(package, facts=facts))
             except BatchRefusedError as error:
                 self._refused(sent, place, error)
             else:
@@ -174,6 +190,12 @@ class Drain:
 
     def _settle(self, route: Route, held: Held, rows: pa.RecordBatch, sent: _Sent) -> None:
         """Write the outcome: what is unanswered moves to messages of its own, what was refused is listed."""
+        if sent.handed:
+            if [len(each.records) for each in sent.handed] != [held.records - sent.left_out]:
+                raise StateError(f"{route.name} was handed over in part: a bug of the connector")
+            self._tracking.messages.hand_over(held, sent.handed[0].wait)
+            self.done[route.name].handed_over += len(sent.handed[0].records)
+            return
         given_up = held.attempts + 1 >= MOST_ATTEMPTS
         if sent.again and given_up:
             sentence = f"the receiver wanted it again {MOST_ATTEMPTS} times"
@@ -185,29 +207,16 @@ class Drain:
         answer = Answer(
             accepted=sum(map(len, sent.applied)),
             left_out=sent.left_out,
-            refused=[each for outcome in sent.rejected for each in _refused(rows, route, outcome)],
+            refused=[each for outcome in sent.rejected for each in refusals(rows, route, outcome)],
             children=children,
-            newer=self._newer(route, rows, sent),
+            newer=newer(self._tracking, route, rows, [each for places in sent.applied for each in places]),
+            by=sent.by,
         )
         self._tracking.messages.settle(held, answer, (route.delivery.connection, route.delivery.entity))
         done = self.done[route.name]
         done.messages += 1
         done.records += answer.accepted
         done.rejected += len(answer.refused)
-
-    def _newer(self, route: Route, rows: pa.RecordBatch, sent: _Sent) -> dict[str, int]:
-        """The accepted versions of keys with an open rejection. Key texts cost a loop: only where there is one."""
-        open_ones = {row["key"] for row in self._tracking.rejections.refused(route.name)}
-        if not open_ones:
-            return {}
-        taken = rows.take(pa.array([each for places in sent.applied for each in places], pa.int64()))
-        texts = key_texts(taken, _key(route))
-        pairs = zip(texts, taken.column(VERSION.name).to_pylist(), strict=True)
-        newest: dict[str, int] = {}
-        for text, version in pairs:
-            if text in open_ones:
-                newest[text] = max(version, newest.get(text, 0))
-        return newest
 
     def _suspect(self, route: Route, held: Held) -> None:
         """Workers died over this message: send its halves, or keep a single record from killing more of them."""
@@ -220,9 +229,15 @@ class Drain:
             if rows is None:
                 return
             sentence = f"{MOST_LEASES} workers ended while they sent it"
-            answer = Answer(refused=list(_refused(rows, route, Outcome([0], "rejected", POISON, sentence))))
+            answer = Answer(refused=list(refusals(rows, route, Outcome([0], "rejected", POISON, sentence))))
             self.done[route.name].rejected += 1
         self._tracking.messages.settle(held, answer, (route.delivery.connection, route.delivery.entity))
+
+    def _no_receipt(self, route: Route, held: Held) -> None:
+        since = f"{moment(held.handed_at):%Y-%m-%d %H:%M:%S} UTC" if held.handed_at else "long ago"
+        sentence = f"no receipt came since {since}, {held.handovers} times handed over: ask who reads there"
+        self._tracking.messages.hold(held, Status.IN_DOUBT, sentence)
+        self._problem(route, f"in doubt: {sentence}")
 
     def _put_back(
         self, route: Route, held: Held, error: PostroadError, wait: float | None = None, *, pause: bool = False
@@ -245,20 +260,11 @@ def _note(sent: _Sent, place: range, package: Package, outcomes: Sequence[Outcom
             sent.rejected.append(Outcome(places, "rejected", outcome.cause, outcome.sentence))
         elif outcome.answer == "retry":
             sent.again += places
+        elif outcome.answer == "handed_over":
+            sent.handed.append(replace(outcome, records=places))
         else:
             sent.applied.append(places)
-
-
-def _refused(rows: pa.RecordBatch, route: Route, outcome: Outcome) -> Iterator[Refused]:
-    """Loops over rows that are rejected, which are few."""
-    taken = rows.take(pa.array(outcome.records, pa.int64()))
-    texts, versions = key_texts(taken, _key(route)), taken.column(VERSION.name).to_pylist()
-    for place, text, version in zip(outcome.records, texts, versions, strict=True):
-        yield Refused(place, text, version, outcome.cause, outcome.sentence)
-
-
-def _key(route: Route) -> Sequence[str]:
-    return route.dataset(0).entity.key
+            sent.by = sent.by or outcome.cause
 
 
 def _child(held: Held, places: Sequence[int], attempts: int | None = None, wait: float = 0.0) -> Child:

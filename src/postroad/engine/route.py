@@ -12,20 +12,25 @@ from postroad.engine.cleaning import Cleaned, Cleaner
 from postroad.lake import Dataset
 from postroad.lake.slices import Slice, SliceReader
 from postroad.project import Delivery
-from postroad.records import CHANGED_AT, OP, VERSION, Entity
+from postroad.records import CHANGED_AT, OP, VERSION, Entity, Facts
 from postroad.sdk.connector import Destination
-from postroad.tracking.queue import Json
+from postroad.tracking.queue import Held, Json
+from postroad.tracking.runs import moment
 from postroad.tracking.subscriptions import Wanted
 
 
 @dataclass
 class Route:
-    """A delivery at work. Columns that the lake gets meanwhile are seen with the first version after them."""
+    """A delivery at work. Columns that the lake gets meanwhile are seen with the first version after them.
+
+    `origin` says which project it is of, for receivers.
+    """
 
     delivery: Delivery
     bench: Bench
     destination: Destination
     reader: SliceReader
+    origin: str = ""
     _seen: int = 0
     _dataset: Dataset | None = field(default=None)
     _cleaner: tuple[Entity, Cleaner] | None = field(default=None)
@@ -65,6 +70,11 @@ class Route:
         # The rows of the table come first in any message: a subscription is told of them before any change.
         current = sum(each.rows for each in from_json(slices) if each.path.startswith(f"{dataset.table.folder}/"))
         return self.cleaner(dataset).clean(rows, current)
+
+    def facts(self, held: Held) -> Facts:
+        """What a receiver may want to know of a message."""
+        identifier, at = f"{held.message}-{held.receipt}", moment(held.dispatched_at)
+        return Facts(identifier, self.origin, self.delivery.dataset, held.batch, held.batches, at)
 
     def rows(self, dataset: Dataset, slices: Json) -> pa.RecordBatch:
         """The records of a claim check: business columns, `_op`, `_changed_at` and `_version`."""

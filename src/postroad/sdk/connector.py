@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import pyarrow as pa
 from pydantic import BaseModel
 
-from postroad.records import Check, Entity, Feed, Json, Outcome, Package, Payload, Rows, Want
+from postroad.records import Check, Entity, Feed, Json, Outcome, Package, Payload, Receipt, Rows, Want
 from postroad.sdk.demo import Demo
 
 
@@ -158,6 +158,23 @@ class Readable(Protocol):
 
         A column that it lacks is left out. One that it keeps less exactly has the type that says so, such as
         `timestamp[ms]`: the dataset's values are compared as values of that type.
+        """
+        ...
+
+
+Settle = Callable[[Receipt], Literal["settled", "refused", "later"]]
+
+
+@runtime_checkable
+class HandsOver(Protocol):
+    """What a destination has besides whose receivers answer later, by receipts (`Outcome.handed_over`)."""
+
+    def receipts(self, settle: Settle) -> None:
+        """Give every receipt that waits to `settle`, one by one, and return when none is left.
+
+        A receipt is acknowledged after `settle` returned, so a crash brings it again: `settled` is done with, `refused`
+        is put aside where people see it, `later` is kept for the next call. Also what cannot be read is given, with its
+        `problem`. Raises what `send` raises.
         """
         ...
 

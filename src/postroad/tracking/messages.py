@@ -6,10 +6,15 @@ crash after it leaves messages that any worker drains. A message's outcome, the 
 unanswered, and the rejections of its records are one transaction too, fenced by the token of its lease: a crash before
 it leaves the message queued, and it is sent again, which the receiver's versions make harmless; a worker that slept
 through its lease can write nothing. Nothing is written for a record that was accepted.
+
+A message that is handed over stays queued, is marked, and due when its receipt should have come: a crash before that
+sends it again. What a receipt says is one transaction, whoever holds the message: it is true however late it comes. A
+crash before it brings the receipt again, after it the message is settled already.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +24,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from postroad.errors import StateError
 from postroad.status import HELD, OPEN, Status
 from postroad.store.database import Database
-from postroad.store.rows import Row, many
+from postroad.store.rows import Row, first, many
 from postroad.store.schema import messages, subscriptions
 from postroad.telemetry import Point
 from postroad.tracking.moves import move_message, note_move
@@ -27,7 +32,9 @@ from postroad.tracking.queue import Held, Json, require_ours, set_ours
 from postroad.tracking.rejections import Refused, Rejections
 from postroad.tracking.subscriptions import Wanted, advance, answered, failed, next_numbers
 
-WORKER = "worker"
+WORKER, RECEIPT = "worker", "receipt"
+AWAITED = (Status.QUEUED, Status.IN_DOUBT)  # what a receipt may settle
+_FREE = {"token": None, "holder": None, "lease_until": None, "leases": 0}
 _NEW = insert(messages).returning(messages.c.id)  # made once, as are those of the other books
 
 
@@ -56,7 +63,7 @@ class Answer:
     """What became of the records of a message. `accepted` counts those that the receiver holds.
 
     `newer` gives, of keys that have an open rejection, the versions that it holds now. `left_out` counts the rows that
-    the delivery's `where` leaves out.
+    the delivery's `where` leaves out. `by` is whose word it is that the receiver holds them, where it is not its own.
     """
 
     accepted: int = 0
@@ -64,10 +71,12 @@ class Answer:
     refused: list[Refused] = field(default_factory=list)
     children: list[Child] = field(default_factory=list)
     newer: Mapping[str, int] = field(default_factory=dict)
+    by: str = ""
 
     def status(self) -> tuple[Status, str]:
         """How the message itself ends, and what a person is told."""
-        told = [f"{self.accepted:,} acknowledged"] if self.accepted else []
+        by = f" ({self.by})" if self.by else ""
+        told = [f"{self.accepted:,} acknowledged{by}"] if self.accepted else []
         told += [f"{len(self.refused):,} rejected"] if self.refused else []
         told += [f"{self.left_out:,} left out by where"] if self.left_out else []
         again = sum(child.records for child in self.children)
@@ -100,7 +109,8 @@ class Messages:
             now = self._database.now(db)
             advance(db, wanted, known, offset, last, now)
             for number, draft in zip(numbers, drafts, strict=True):
-                self._new(db, wanted.name, number, now, "dispatch", **vars(draft))
+                of = {"batch": number - numbers[0] + 1, "batches": len(drafts)}
+                self._new(db, wanted.name, number, now, "dispatch", **of, **vars(draft))
 
     def settle(self, held: Held, answer: Answer, dataset: tuple[str, str]) -> None:
         """Write a message's outcome; LostClaimError if it is not ours any more."""
@@ -111,9 +121,35 @@ class Messages:
             self._close(db, held, status, told, now)
             for child in answer.children:
                 self._child(db, held, child, now)
-            self._rejections.refuse(db, dataset, held.subscription, held.message, answer.refused)
-            self._rejections.accept(db, held.subscription, answer.newer)
-            answered(db, held.subscription, told, now)
+            self._answered(db, held.message, held.subscription, answer, dataset, told, now)
+
+    def hand_over(self, held: Held, wait: float) -> None:
+        """Somebody has a message for its receiver: leave it alone until its receipt comes, at first for `wait` seconds.
+
+        Twice as long after each time that none came. LostClaimError if it is not ours any more: the receipt may have
+        been faster.
+        """
+        with self._database.write(Point.MESSAGE_HANDED) as db:
+            require_ours(db, held)
+            now = self._database.now(db)
+            marks = {"handovers": held.handovers + 1, "handed_at": held.handed_at or now}
+            due = now + int(wait * 2**held.handovers * 1e6)
+            set_ours(db, held, token=None, holder=None, lease_until=None, leases=0, due_at=due, **marks)
+            note_move(db, held.message, Status.QUEUED, Status.QUEUED, "handed over", WORKER, now, held.attempts)
+            answered(db, held.subscription, f"{held.records:,} handed over", now)
+
+    def receive(self, message: int, answer: Answer, dataset: tuple[str, str]) -> bool:
+        """Write what a receipt says of a message; False if it is settled already, or dropped."""
+        status, told = answer.status()
+        with self._database.write(Point.RECEIPT_SETTLED) as db:
+            row = db.execute(select(messages).where(messages.c.id == message)).mappings().one()
+            before = Status(row["status"])
+            if before not in AWAITED:
+                return False
+            now = self._database.now(db)
+            move_message(db, message, before, status, told, RECEIPT, now, settled_at=now, **_FREE)
+            self._answered(db, message, row["subscription"], answer, dataset, told, now)
+            return True
 
     def hold(self, held: Held, status: Status, reason: str) -> None:
         """Keep a message for a person; LostClaimError if it is not ours any more."""
@@ -139,13 +175,14 @@ class Messages:
             row = db.execute(select(subscriptions).where(subscriptions.c.name == name)).mappings().one()
             numbers = next_numbers(dict(row), len(drafts))
             for number, draft in zip(numbers, drafts, strict=True):
-                self._new(db, name, number, now, actor, **vars(draft))
+                of = {"batch": number - numbers[0] + 1, "batches": len(drafts)}
+                self._new(db, name, number, now, actor, **of, **vars(draft))
             if numbers:
                 last = {"last_number": numbers[-1]}
                 db.execute(update(subscriptions).where(subscriptions.c.name == name).values(**last))
             self._rejections.close_ids(db, closed, f"retried by {actor}")
             for each in many(db.execute(select(messages).where(_of(name, HELD)))):
-                free = {"leases": 0, "due_at": 0, "settled_at": None}
+                free = {"leases": 0, "due_at": 0, "settled_at": None, "handovers": 0, "handed_at": None}
                 move_message(db, each["id"], Status(each["status"]), Status.QUEUED, "retried", actor, now, **free)
 
     def discard(self, name: str, actor: str, statuses: Sequence[Status] = HELD) -> int:
@@ -160,11 +197,21 @@ class Messages:
 
     def get(self, message: int) -> Row:
         """One message."""
-        with self._database.read() as db:
-            found = many(db.execute(select(messages).where(messages.c.id == message)))
-        if not found:
+        found = self.find(message)
+        if found is None:
             raise StateError(f"there is no message {message}")
-        return found[0]
+        return found
+
+    def find(self, message: int) -> Row | None:
+        """One message, if there is one of that number."""
+        with self._database.read() as db:
+            return first(db.execute(select(messages).where(messages.c.id == message)))
+
+    def awaiting(self) -> set[str]:
+        """The subscriptions of which a message was handed over and no receipt came yet."""
+        wanted = select(messages.c.subscription).where(messages.c.status.in_(AWAITED) & (messages.c.handovers > 0))
+        with self._database.read() as db:
+            return set(db.execute(wanted.distinct()).scalars())
 
     def held(self) -> list[Row]:
         """Messages that wait for a person."""
@@ -172,14 +219,19 @@ class Messages:
             return many(db.execute(select(messages).where(messages.c.status.in_(HELD)).order_by(messages.c.id)))
 
     def counts(self) -> dict[str, Row]:
-        """Of each subscription: the records without an answer, and those in flight; the oldest version of them."""
+        """Of each subscription: the records without an answer, and the oldest version of them; those in flight; those
+        handed over, and since when the oldest.
+        """
         records = func.coalesce(func.sum(messages.c.records), 0)
         oldest = func.min(messages.c.from_version).label("oldest")
         with self._database.read() as db:
             now = self._database.now(db)
             flying = messages.c.token.is_not(None) & (messages.c.lease_until > now)
             flight = func.coalesce(func.sum(messages.c.records).filter(flying), 0)
-            wanted = select(messages.c.subscription, records.label("records"), flight.label("in_flight"), oldest)
+            handed = func.coalesce(func.sum(messages.c.records).filter(messages.c.handovers > 0), 0)
+            since = func.min(messages.c.handed_at).label("handed_since")
+            sums = (records.label("records"), flight.label("in_flight"), handed.label("handed_over"))
+            wanted = select(messages.c.subscription, *sums, oldest, since)
             found = many(db.execute(wanted.where(messages.c.status.in_(OPEN)).group_by(messages.c.subscription)))
         return {row["subscription"]: row for row in found}
 
@@ -191,20 +243,27 @@ class Messages:
             return any(path.startswith(f"{folder}/") for slices in checks for path, *_ in slices)
 
     def _new(self, db: Connection, name: str, number: int, now: int, actor: str, **values: Any) -> None:
-        fresh = {"attempts": 0, "leases": 0, "due_at": 0, **values}
+        fresh = {"attempts": 0, "leases": 0, "due_at": 0, "receipt": secrets.token_hex(8), **values}
         row = {"subscription": name, "number": number, "status": Status.QUEUED, "dispatched_at": now, **fresh}
         made = db.execute(_NEW, row).scalar_one()
         note_move(db, made, None, Status.QUEUED, "dispatched", actor, now, fresh["attempts"])
 
     def _child(self, db: Connection, held: Held, child: Child, now: int) -> None:
-        same = {"parent": held.message, "from_version": held.from_version, "to_version": held.to_version}
+        same: dict[str, int] = {"parent": held.message, "batch": held.batch, "batches": held.batches}
+        same |= {"from_version": held.from_version, "to_version": held.to_version}
         own = {"slices": child.slices, "records": child.records, "attempts": child.attempts}
         due = now + int(child.wait * 1e6) if child.wait else 0
         self._new(db, held.subscription, held.number, now, WORKER, due_at=due, **same, **own)
 
     def _close(self, db: Connection, held: Held, status: Status, reason: str, now: int) -> None:
-        ended = {"settled_at": now, "token": None, "holder": None, "lease_until": None, "leases": 0}
-        move_message(db, held.message, Status.QUEUED, status, reason, WORKER, now, **ended)
+        move_message(db, held.message, Status.QUEUED, status, reason, WORKER, now, settled_at=now, **_FREE)
+
+    def _answered(
+        self, db: Connection, message: int, name: str, answer: Answer, dataset: tuple[str, str], told: str, now: int
+    ) -> None:
+        self._rejections.refuse(db, dataset, name, message, answer.refused)
+        self._rejections.accept(db, name, answer.newer)
+        answered(db, name, told, now)
 
 
 def _of(name: str, statuses: Sequence[Status]) -> Any:

@@ -46,6 +46,10 @@ _OURS = (
     & (messages.c.token == bindparam("by"))
     & (messages.c.status == Status.QUEUED)
 )
+_KEPT = (
+    "subscription", "number", "slices", "records", "from_version", "to_version", "attempts", "handovers", "handed_at",
+    "batch", "batches", "receipt", "dispatched_at",
+)  # fmt: skip
 _IS_OURS = select(messages.c.id).where(_OURS)
 _SET_OURS = update(messages).where(_OURS)
 
@@ -55,7 +59,7 @@ class Held:
     """A message that we hold, and the token that proves it.
 
     `slices` is its claim check as JSON; `attempts` counts the answers that asked to try it again, `leases` how often it
-    was taken since the last answer, this time included.
+    was taken since the last answer, this time included, `handovers` how often it was handed over and no receipt came.
     """
 
     message: int
@@ -68,6 +72,12 @@ class Held:
     to_version: int
     attempts: int
     leases: int
+    handovers: int
+    handed_at: int | None
+    batch: int
+    batches: int
+    receipt: str
+    dispatched_at: int
 
 
 class Queue(Protocol):
@@ -139,5 +149,4 @@ def _next(db: Connection, names: Sequence[str], now: int) -> Row | None:
 
 
 def _held(row: Row, token: str) -> Held:
-    named = ("subscription", "number", "slices", "records", "from_version", "to_version", "attempts")
-    return Held(row["id"], token, leases=row["leases"] + 1, **{name: row[name] for name in named})
+    return Held(row["id"], token, leases=row["leases"] + 1, **{name: row[name] for name in _KEPT})
