@@ -67,6 +67,7 @@ class Point(StrEnum):
     MESSAGE_PUT_BACK = "message put back"
     RECEIPT_SETTLED = "receipt settled"
     SUBSCRIPTION_SET = "subscription paused or resumed"
+    MESSAGES_DROPPED = "settled messages dropped"
 
 
 Watcher = Callable[[Point], None]

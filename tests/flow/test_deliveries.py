@@ -44,6 +44,7 @@ IN_DELIVERIES = {
     P.MESSAGE_SETTLED,
     P.MESSAGE_PUT_BACK,
     P.SUBSCRIPTION_SET,
+    P.MESSAGES_DROPPED,
 }
 TWO = (Delivery("toy.books", HERE), Delivery("toy.books", THERE))
 
@@ -198,7 +199,14 @@ def _retried(post: Post, trap: Trap) -> None:
     post.do(lambda app: app.rejections.retry(HERE, "deliver"), trap)
 
 
+def _dropped(post: Post, trap: Trap) -> None:
+    post.deliver()
+    post.now += 31 * 86_400
+    post.deliver(trap)
+
+
 ACTS = {
+    _dropped: {P.MESSAGES_DROPPED},
     _first: {P.DISPATCHED, P.MESSAGE_TAKEN, P.PACKAGE_SENT, P.MESSAGE_SETTLED},
     _refused: {P.PACKAGE_SENT, P.MESSAGE_SETTLED},
     _outage: {P.MESSAGE_PUT_BACK},
@@ -256,7 +264,7 @@ def test_the_same_on_postgresql(folder: Path, postgresql_url: str, monkeypatch: 
 
 changed = st.dictionaries(st.integers(0, 7), st.none() | st.sampled_from("abc"), min_size=1, max_size=6)
 traps = st.builds(
-    Trap, st.sampled_from(sorted(IN_DELIVERIES - {P.SUBSCRIPTION_SET, P.MESSAGE_PUT_BACK})),
+    Trap, st.sampled_from(sorted(IN_DELIVERIES - {P.SUBSCRIPTION_SET, P.MESSAGE_PUT_BACK, P.MESSAGES_DROPPED})),
     st.integers(1, 3), st.sampled_from(Side),
 )  # fmt: skip
 steps = st.one_of(
@@ -267,6 +275,7 @@ steps = st.one_of(
     st.builds(lambda start: lambda post: _join(post, start), st.sampled_from(["current", "beginning"])),
     st.builds(lambda word: lambda post: post.faults.update(app=refusing(word)), st.sampled_from("abc")),
     st.just(lambda post: post.faults.update(app=failing(TransientError("down")))),
+    st.just(lambda post: _wait(post)),  # noqa: PLW0108 - it is defined below
     st.just(lambda post: _freeze(post)),  # noqa: PLW0108 - it is defined below
 )
 
@@ -274,6 +283,11 @@ steps = st.one_of(
 def _join(post: Post, start: str) -> None:
     if len(post.deliveries) < 2:
         post.deliveries = (*post.deliveries, Delivery("toy.books", THERE, start))
+
+
+def _wait(post: Post) -> None:
+    """Long enough for settled messages to be dropped."""
+    post.now += 31 * 86_400
 
 
 def _freeze(post: Post) -> None:
@@ -307,6 +321,49 @@ def test_any_history_ends_equal(history: list[Callable[[Post], Any]]) -> None:
         post.do(lambda app: app.rejections.retry(HERE, "deliver"))
         post.assert_law()
         assert not post.rejected()
+
+
+# What is remembered
+
+
+def test_settled_messages_are_dropped_after_a_time(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With their moves, in small transactions; what comes later has numbers of its own."""
+    monkeypatch.setattr("postroad.tracking.messages.AT_ONCE", 1)
+    post.deliver()
+    post.now += 29 * 86_400
+    post.change({7: "later"})
+    post.deliver()
+    assert post.look("select count(*) from messages") == [(3,)]
+    post.now += 2 * 86_400
+    post.deliver()
+    assert post.look("select id, number from messages") == [(3, 3)]
+    assert post.look("select distinct message from moves") == [(3,)]
+    post.now += 31 * 86_400
+    post.change({8: "last"})
+    post.deliver()
+    assert post.look("select id, number from messages") == [(4, 4)]
+    post.assert_law()
+
+
+def test_a_message_is_kept_as_long_as_somebody_needs_it(post: Post) -> None:
+    """While a record of it is rejected, as long after that ended, and while what came of it is open."""
+    post.faults["app"] = refusing("book 4")
+    post.deliver(most=4)
+    (rejected,) = post.rejected()
+    post.look("update messages set status = 'in_doubt' where id = (select max(id) from messages)")
+    needed = {rejected["payload"], *(each for row in post.look("select max(id), parent from messages") for each in row)}
+    post.now += 31 * 86_400
+    post.deliver()
+    assert {each for (each,) in post.look("select id from messages")} == needed
+    assert post.do(lambda app: app.rejections.show(rejected["id"]))["raw"]
+    post.faults.clear()
+    post.do(lambda app: app.rejections.retry(HERE, "deliver"))
+    assert not post.rejected()
+    assert (rejected["payload"],) in post.look("select id from messages")
+    post.now += 31 * 86_400
+    post.deliver()
+    assert [post.look(f"select count(*) from {each}") for each in ("messages", "moves", "rejections")] == [[(0,)]] * 3
+    post.assert_law()
 
 
 # Workers

@@ -65,6 +65,7 @@ class Deliveries:
                 self._app.stop.check()
                 most = None if most is None else most - 1
             receipts.collect()
+        self._drop_settled()
         for name, done in drain.done.items():
             done.problem = done.problem or self._failing(name)
         return drain.done
@@ -87,6 +88,7 @@ class Deliveries:
                 self._round(drain, routes)
                 if time.monotonic() >= tell:
                     self._app.alerts.deliver()
+                    self._drop_settled()
                     tell = time.monotonic() + TELL
                 self._app.stop.sleep(IDLE)
 
@@ -142,6 +144,10 @@ class Deliveries:
             with closing(SliceReader(self._app.lake.disk)) as reader:
                 rows = reader.read(bench.dataset(entity), slices)
         return json.dumps(rows.to_pylist()[0], ensure_ascii=False, default=str)
+
+    def _drop_settled(self) -> None:
+        with suppress(DatabaseError):  # the next run or worker does it
+            self._app.tracking.messages.drop_settled(self._app.project.keep_messages)
 
     def _failing(self, name: str) -> str | None:
         """Why a subscription waits or is paused since an earlier run; None if it is not, or by a person's wish."""

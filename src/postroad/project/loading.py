@@ -77,6 +77,7 @@ class _Loader:
             syncs=syncs,
             deliveries=deliveries,
             protected=shape.protected,
+            keep_messages=shape.keep_messages,
             notify=shape.notify.notify if shape.notify else None,
             warnings=tuple(self.notes.warnings),
             secrets=tuple(self.filler.secrets),

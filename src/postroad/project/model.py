@@ -24,6 +24,7 @@ MANAGED_IDENTITY = "managed_identity"
 AZURE_CLI = "azure_cli"
 CURRENT = "current"
 BEGINNING = "beginning"
+KEEP_MESSAGES = 30 * 86_400.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,8 @@ class Project:
 
     `storage` is the account that holds a lake on `az://`. Without `notify` nobody is told anything. `fingerprint` is a
     digest of the files it was read from, without `.env` and secrets. `warnings` are what reading found dubious. The
-    database's URL may hold a password and is not shown.
+    database's URL may hold a password and is not shown. A message is remembered for `keep_messages` seconds once it is
+    settled.
     """
 
     name: str
@@ -188,6 +190,7 @@ class Project:
     fingerprint: str = ""
     storage: StorageAccount | None = None
     notify: Notify | None = None
+    keep_messages: float = KEEP_MESSAGES
 
     def __post_init__(self) -> None:
         if self.lake.startswith(AZURE) and self.storage is None:

@@ -27,6 +27,7 @@ from postroad.project.model import (
     BEGINNING,
     CURRENT,
     DATABASE,
+    KEEP_MESSAGES,
     LAKE,
     MANAGED_IDENTITY,
     POSTGRESQL,
@@ -285,6 +286,9 @@ class ProjectShape(Shape):
     database: str = Field(DATABASE, description="The tracking database: sqlite:///FILE or postgresql://…")
     connections: dict[Name, ConnectionShape] = Field(default_factory=dict, description="The remote systems, by name.")
     protected: bool = Field(False, description="Ask a person before any write-back.")
+    keep_messages: Every = Field(
+        KEEP_MESSAGES, description="How long a message is remembered once it is settled: 7d or 90d; 30d unless said."
+    )
     notify: Annotated[NotifyShape | None, WithJsonSchema(_or_null(NotifyShape.model_json_schema()))] = Field(
         None, description="Who is told by e-mail what a person should know; nobody unless said."
     )

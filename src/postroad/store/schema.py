@@ -223,6 +223,7 @@ messages = Table(
     Column("dispatched_at", BigInteger, nullable=False),
     Column("settled_at", BigInteger),
     Index("messages_by_status", "status", "subscription"),
+    Index("messages_by_end", "settled_at"),
     sqlite_autoincrement=True,
 )
 

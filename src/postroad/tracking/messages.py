@@ -19,13 +19,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from postroad.errors import StateError
 from postroad.status import HELD, OPEN, Status
 from postroad.store.database import Database
 from postroad.store.rows import Row, first, many
-from postroad.store.schema import messages, subscriptions
+from postroad.store.schema import messages, moves, subscriptions
 from postroad.telemetry import Point
 from postroad.tracking.moves import move_message, note_move
 from postroad.tracking.queue import Held, Json, require_ours, set_ours
@@ -35,6 +35,7 @@ from postroad.tracking.subscriptions import Wanted, advance, answered, failed, n
 WORKER, RECEIPT = "worker", "receipt"
 AWAITED = (Status.QUEUED, Status.IN_DOUBT)  # what a receipt may settle
 _FREE = {"token": None, "holder": None, "lease_until": None, "leases": 0}
+AT_ONCE = 1_000  # messages that are dropped in one transaction
 _NEW = insert(messages).returning(messages.c.id)  # made once, as are those of the other books
 
 
@@ -241,6 +242,29 @@ class Messages:
             still = messages.c.status.in_(OPEN) | messages.c.id.in_(self._rejections.refused_messages())
             checks = db.execute(select(messages.c.slices).where(still)).scalars()
             return any(path.startswith(f"{folder}/") for slices in checks for path, *_ in slices)
+
+    def drop_settled(self, after: float) -> int:
+        """Drop what was settled so many seconds ago, with its moves and closed rejections; how many messages that were.
+
+        A message stays while a record of it is rejected, and as long after that ended; and while one that came of it is
+        open. A thousand in a transaction: a crash between two leaves the rest to the next call.
+        """
+        dropped = 0
+        while found := self._settled(after):
+            with self._database.write(Point.MESSAGES_DROPPED) as db:
+                # Nobody but us writes to what is settled, and two that drop the same drop it once.
+                db.execute(delete(moves).where(moves.c.message.in_(found)))
+                self._rejections.drop(db, found)
+                dropped += int(db.execute(delete(messages).where(messages.c.id.in_(found))).rowcount)
+        return dropped
+
+    def _settled(self, after: float) -> list[int]:
+        open_child = select(messages.c.parent).where(messages.c.status.in_(OPEN) & messages.c.parent.is_not(None))
+        with self._database.read() as db:
+            before = self._database.now(db) - int(after * 1e6)
+            settled = (messages.c.settled_at < before) & messages.c.status.not_in(OPEN)
+            needed = messages.c.id.in_(open_child) | messages.c.id.in_(self._rejections.refused_messages(before))
+            return list(db.execute(select(messages.c.id).where(settled & ~needed).limit(AT_ONCE)).scalars())
 
     def _new(self, db: Connection, name: str, number: int, now: int, actor: str, **values: Any) -> None:
         fresh = {"attempts": 0, "leases": 0, "due_at": 0, "receipt": secrets.token_hex(8), **values}

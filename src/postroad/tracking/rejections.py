@@ -153,10 +153,17 @@ class Rejections:
         with self._database.read() as db:
             return many(db.execute(_REFUSED, {"of_subscription": subscription}))
 
-    def refused_messages(self) -> Any:
-        """The messages of which records are still rejected, for a condition."""
-        wanted = (rejections.c.stage == DELIVER) & (rejections.c.status == "rejected")
+    def refused_messages(self, since: int | None = None) -> Any:
+        """The messages of which records are still rejected, or were `since` then, for a condition."""
+        still = rejections.c.status == "rejected"
+        if since is not None:
+            still |= rejections.c.closed_at >= since
+        wanted = (rejections.c.stage == DELIVER) & still
         return select(rejections.c.payload).where(wanted)
+
+    def drop(self, db: Connection, settled: Sequence[int]) -> None:
+        """Within the transaction that drops these messages: what was rejected of them, all of it closed."""
+        db.execute(delete(rejections).where((rejections.c.stage == DELIVER) & rejections.c.payload.in_(settled)))
 
     def refused_counts(self) -> dict[tuple[str, str], int]:
         """How many rejections are open, by subscription and cause."""
