@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,6 +19,7 @@ import httpx
 from postroad.errors import (
     AuthError,
     ConfigError,
+    OutcomeUnknownError,
     PostroadError,
     RemoteError,
     StateError,
@@ -79,19 +80,22 @@ class Limits:
 
 @dataclass(frozen=True)
 class _Question:
-    """One request, as often as it is sent."""
+    """One request, as often as it is sent; `fresh` makes the headers that differ each time."""
 
     method: str
     headers: Mapping[str, str]
     body: bytes = b""
     path: str = ""
+    fresh: Callable[[], Mapping[str, str]] = dict
+    takes: Container[int] = ()
+    once: bool = False
 
 
 Classify = Callable[[int, Mapping[str, str], bytes], Exception | None]
 
 
 class HttpClient:
-    """A synchronous client of one URL, for reading: a request whose answer was lost is sent again.
+    """A synchronous client of one URL: a request whose answer was lost is sent again, unless it is to be sent `once`.
 
     `sign_in` gives the credentials; it is asked again once when the remote system refuses them. `classify` knows the
     vendor's codes: it returns the exception that an answer means, or None to let the HTTP status decide. It alone sees
@@ -156,6 +160,24 @@ class HttpClient:
         """The answer to a GET, errors as those of `post`; status 304 where `headers` ask for it (RFC 9110, 13.1)."""
         return self._answered(_Question("GET", headers or {}, path=path))
 
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        fresh: Callable[[], Mapping[str, str]] = dict,
+        takes: Container[int] = (),
+        once: bool = False,
+    ) -> Answer:
+        """Send `body` and return the answer, also one with a status of `takes`, which is no error then.
+
+        `fresh` makes further headers at each try, such as a signature, which tells its time. `once`: what may have
+        arrived is not sent again, and an answer that never came is an OutcomeUnknownError.
+        """
+        return self._answered(_Question(method, headers, body, path, fresh, takes, once))
+
     def _answered(self, question: _Question) -> Answer:
         renewed = False
         failures = 0
@@ -179,7 +201,9 @@ class HttpClient:
         seen = answer.headers
         if "location" in received.headers:
             seen = {**seen, "location": received.headers["location"]}
-        error = self._classify(answer.status, seen, answer.body) or status_error(answer)
+        error = self._classify(answer.status, seen, answer.body)
+        if error is None and answer.status not in question.takes:
+            error = status_error(answer)
         if error is not None and not (answer.status == 304 and _conditional(question)):
             raise error
         return answer
@@ -195,14 +219,20 @@ class HttpClient:
         refuse_beyond(limits.calls_per_month, calls, self._clock())
 
     def _exchange(self, question: _Question, credentials: Credentials) -> Answer:
-        headers = {**credentials.headers, **question.headers}
+        headers = {**credentials.headers, **question.headers, **question.fresh()}
         try:
             url = f"{self._url}{question.path}"
             with self._client.stream(question.method, url, content=question.body, headers=headers) as response:
                 told = dict(response.headers.items())
                 return Answer(response.status_code, told, self._read(response), credentials.mark)
+        except RemoteError as error:
+            if question.once:
+                raise OutcomeUnknownError(str(error)) from None
+            raise
         except _FOREIGN as error:
             ours = self._mapped(error)
+            if question.once and not isinstance(error, _UNSENT):
+                ours = OutcomeUnknownError(str(ours))
         raise ours  # Outside the handler, so that httpx's exception, which holds the request, is not its context.
 
     def _read(self, response: httpx.Response) -> bytes:
@@ -341,6 +371,19 @@ _MAPPED: tuple[tuple[type[Exception], type[PostroadError], str], ...] = (
     (UnicodeError, ConfigError, "the url or a header holds characters that HTTP does not allow"),
 )
 _FOREIGN = tuple(theirs for theirs, _, _ in _MAPPED)
+
+
+# Of these nothing had left yet.
+_UNSENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.InvalidURL,
+    UnicodeError,
+)
 
 
 def mapped(error: Exception) -> tuple[type[PostroadError], str]:

@@ -32,6 +32,7 @@ from sqlalchemy.types import TypeEngine
 
 from postroad.errors import ConfigError
 from postroad.records import CHANGED_AT, DELETE, OP, VERSION, Entity
+from postroad.sdk.decimals import plain
 
 DELETED = "_deleted"
 LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer ones off without an error
@@ -81,19 +82,8 @@ def as_stored(column: pa.Array) -> pa.Array:
     if T.is_timestamp(kind):
         return pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ" if kind.tz else "%Y-%m-%dT%H:%M:%S")
     if T.is_decimal(kind):
-        return _plain(column)
+        return plain(column)
     return column.cast(pa.string()) if T.is_date(kind) or T.is_time(kind) else column
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    """Decimals as texts without an exponent, which Arrow gives to zero and to what is nearly zero."""
-    zero = pa.scalar("0." + "0" * column.type.scale if column.type.scale else "0")
-    texts = pc.if_else(pc.equal(column, pa.scalar(0, column.type)), zero, column.cast(pa.string()))
-    odd = pc.fill_null(pc.match_substring(texts, "E"), False)
-    if not pc.any(odd).as_py():
-        return texts
-    # Loops over values below a millionth.
-    return pc.replace_with_mask(texts, odd, pa.array([f"{each:f}" for each in column.filter(odd).to_pylist()]))
 
 
 def _type(field: pa.Field, *, exact: bool) -> TypeEngine[Any]:
