@@ -11,8 +11,12 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from tests.flow.lake_reader import Table, read_table
 from tests.flow.shown import Key, Shown
@@ -89,6 +93,34 @@ def assert_law(folder: Path, datasets: Sequence[Shown], *, dead: Collection[int]
         assert_same(current, replayed(lake, shown), (), f"changes/{shown.path}")
     assert_runs(told.runs, dead)
     assert_files(lake, told)
+
+
+def assert_received(folder: Path, datasets: Sequence[Shown], receiver: str) -> None:
+    """The tables of a receiver on SQLite show what the lake's tables do, each row in the same version."""
+    with closing(sqlite3.connect(folder / f"{receiver}.db")) as db:
+        db.row_factory = sqlite3.Row
+        for shown in datasets:
+            types = {**shown.columns, "_version": pa.int64()}
+            current = {key: {name: row[name] for name in types} for key, row in table(folder / "lake", shown).items()}
+            rows = [_stored(row, types) for row in db.execute(f'select * from "{shown.entity}" where not _deleted')]
+            received = {shown.key_of(row): row for row in rows}
+            assert len(received) == len(rows), f"{receiver}.{shown.entity} holds a key twice"
+            assert_same(current, received, (), f"{receiver}.{shown.entity}")
+
+
+def _stored(row: sqlite3.Row, types: Mapping[str, pa.DataType]) -> Row:
+    """A row with the values that SQLite keeps as texts."""
+    return {name: row[name] if row[name] is None else _value(row[name], kind) for name, kind in types.items()}
+
+
+def _value(stored: Any, kind: pa.DataType) -> Any:
+    if pa.types.is_decimal(kind):
+        return Decimal(stored)
+    if pa.types.is_date(kind):
+        return date.fromisoformat(stored)
+    if pa.types.is_timestamp(kind):
+        return datetime.fromisoformat(stored)
+    return bool(stored) if pa.types.is_boolean(kind) else stored
 
 
 def assert_same(truth: Rows, found: Rows, aside: Collection[Key], where: str) -> None:

@@ -1,4 +1,7 @@
-"""One project on disk and the remote systems that it reads: a company in Xledger, and links and exports beside it."""
+"""One project on disk and the remote systems that it reads: a company in Xledger, and links and exports beside it.
+
+Some of the datasets go on to tables of a database.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,8 @@ connections:
 """
 EXPORTED = "VendorsV2"
 LEGAL_ENTITY = "usmf"
+DELIVERED = ("xledger.timesheets", "xledger.customers", "links.cost_categories", f"finops.{EXPORTED}")
+RECEIVER = "app"
 
 
 class Overheard(Simulator):
@@ -186,9 +191,11 @@ class Episode:
                 raise
 
     def holds(self, pid: int) -> bool:
-        """Whether a process held a claim when it died."""
-        held = self.ask("select holder from runs where status = 'running' and holder is not null")
-        return any(json.loads(holder)["pid"] == pid for (holder,) in held)
+        """Whether a process held a claim when it died: a feed's, a dataset's or a message's."""
+        held = self.ask("select holder from runs where status = 'running'")
+        held += self.ask("select holder from leases where token is not null")
+        held += self.ask("select holder from messages where status = 'queued' and token is not null")
+        return any(holder is not None and (json.loads(holder) or {}).get("pid") == pid for (holder,) in held)
 
     def walks(self) -> Mapping[str, int]:
         """The newest walk of each feed."""
@@ -200,7 +207,8 @@ class Episode:
         """Whether nothing is open or due."""
         due = self.ask("select entity from entities where due_reason is not null")
         walking = self.ask("select id from walks where kind = 'walk' and status = 'open'")
-        return self.loaded == {shown.name for shown in self.datasets} and not due and not walking
+        queued = self.ask("select id from messages where status = 'queued'")
+        return self.loaded == {shown.name for shown in self.datasets} and not (due or walking or queued)
 
     @property
     def behind(self) -> bool:
@@ -239,6 +247,9 @@ def write_project(
         project += f"  finops: {json.dumps(_finops(exports))}\n"
         sync = {"from": "finops", "entities": [EXPORTED], "sweep_deletes": "always"}
         (flows / "exports.yaml").write_text(json.dumps({"sync": [sync]}))
+        project += f"  {RECEIVER}: {{connector: sql, url: 'sqlite:///{RECEIVER}.db'}}\n"
+        targets = [{"dataset": each, "to": f"{RECEIVER}.{each.partition('.')[2]}"} for each in DELIVERED]
+        (flows / "deliveries.yaml").write_text(json.dumps({"deliver": targets}))
     (folder / "postroad.yaml").write_text(project)
     (folder / ".env").write_text("\n".join([*secrets, ""]))
 

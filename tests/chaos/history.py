@@ -6,6 +6,7 @@ kill falls. What the machine adds is time itself, so a history does not repeat t
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import time
@@ -18,14 +19,15 @@ from typing import Any
 from postroad.telemetry import Stage
 from tests import oracle
 from tests.chaos.calls import Calls
-from tests.chaos.episode import ENTITIES, EXPORTED, OTHERS, Episode
+from tests.chaos.episode import DELIVERED, ENTITIES, EXPORTED, OTHERS, RECEIVER, Episode
 from tests.chaos.nursery import Life, Named, Nursery
 from tests.flow.shown import DUMMY_DAY, TABLES
 
 UNREADABLE_HOURS = "n/a"
 SMOOTHING = 0.2
-STAGES = (Stage.FETCH, Stage.LAND, Stage.NORMALISE, Stage.STAGE, Stage.CLOSE, Stage.MATERIALISE)
-"""Those of a sync: the projects of these histories deliver nothing."""
+SYNCING = (Stage.FETCH, Stage.LAND, Stage.NORMALISE, Stage.STAGE, Stage.CLOSE, Stage.MATERIALISE)
+DELIVERING = (Stage.DISPATCH, Stage.DRAIN)
+STAGES = (*SYNCING, *DELIVERING)
 PAGED = (Stage.FETCH, Stage.LAND, Stage.STAGE)
 OF_LINKS = (Stage.FETCH, Stage.LAND, Stage.STAGE, Stage.CLOSE, Stage.MATERIALISE)
 WALKING = (Stage.FETCH, Stage.LAND, Stage.STAGE, Stage.CLOSE)
@@ -164,7 +166,9 @@ class History:
         dataset = self._draw.choice(names) if kind < 0.85 else f"finops.{EXPORTED}"
         if self._draw.random() < 0.12:
             return Aim(dataset)
-        stages = OF_LINKS if linked else STAGES if dataset in episode.loaded else WALKING
+        stages = OF_LINKS if linked else SYNCING if dataset in episode.loaded else WALKING
+        if dataset in DELIVERED and not linked:
+            stages = (*stages, *DELIVERING)
         return Aim(dataset, self._draw.choices(stages, [1 / (1 + self.tally.kills[stage]) for stage in stages])[0])
 
     def _troubles(self, episode: Episode, aim: Aim) -> bool:
@@ -316,6 +320,8 @@ class History:
             self._complete(episode)
             episode.unseen = False
         oracle.assert_law(episode.folder, episode.datasets, dead=episode.dead)
+        delivered = [each for each in episode.datasets if each.name in DELIVERED]
+        oracle.assert_received(episode.folder, delivered, RECEIVER)
         self.tally.repeated += episode.calls.check()
         episode.calls = Calls(era=episode.calls.era)
         self.tally.laws += 1
@@ -324,7 +330,9 @@ class History:
         """What the commands say after all that."""
         status = self._nursery.bear({"command": ["status", "--json", "--project", str(episode.folder)]})
         assert status.bury() == 0, status.told()
-        assert '"state": "in step"' in status.told(), status.told()
+        told = json.loads("\n".join(status.said))
+        assert {each["state"] for each in told["datasets"]} == {"in step"}, status.told()
+        assert {(each["state"], each["lag"]) for each in told["deliveries"]} == {("active", 0)}, status.told()
         check = self._nursery.bear({"command": ["check", "--project", str(episode.folder)]})
         assert check.bury() == 0, check.told()
 

@@ -16,7 +16,7 @@ from postroad.connectors.xledger.simulator import XledgerSimulator
 from postroad.telemetry import Stage
 from tests import oracle
 from tests.chaos.episode import write_project
-from tests.chaos.history import STAGES
+from tests.chaos.history import SYNCING
 from tests.chaos.nursery import Life, Nursery
 from tests.flow.shown import entity_shown
 
@@ -32,7 +32,7 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", SYNCING)
 def test_a_frozen_run_whose_claim_was_ended_writes_nothing_more(stage: Stage, nursery: Nursery, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     with XledgerSimulator(timesheets=400, burst=None, concurrency=None) as company:
