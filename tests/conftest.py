@@ -6,13 +6,17 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import certifi
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import ConnectionFailure
 
 from tests import azurite, rabbitmq
 
@@ -63,6 +67,32 @@ def postgresql_url() -> Iterator[str]:
         connection.execute(f'CREATE DATABASE "{name}"')
         yield f"{server.rpartition('/')[0]}/{name}"
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@dataclass(frozen=True)
+class Mongo:
+    """A database of a MongoDB-compatible server: its address, its name, and a plain client's view of it."""
+
+    url: str
+    name: str
+    database: Database[dict[str, Any]]
+
+
+@pytest.fixture
+def mongo() -> Iterator[Mongo]:
+    """An empty database of this test's own. Polled, since a driver learns of an outage sooner that way."""
+    address = setting("POSTROAD_TEST_MONGODB")
+    if address is None:
+        absent("a MongoDB-compatible server")
+    url = f"{address}?serverMonitoringMode=poll&heartbeatFrequencyMS=500"
+    name = f"test_{secrets.token_hex(6)}"
+    with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=5000) as client:
+        try:
+            client.admin.command("ping")
+        except ConnectionFailure:
+            absent("a MongoDB-compatible server")
+        yield Mongo(url, name, client[name])
+        client.drop_database(name)
 
 
 @pytest.fixture(scope="session")

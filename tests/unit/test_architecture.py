@@ -38,6 +38,7 @@ GENERIC_NAMES = {"files", "sql", "http", "rabbitmq"}
 # The libraries that only some parts may know.
 HOMES = {
     "alembic": {"store"},
+    "bson": {"connectors"},
     "deltalake": {"lake"},
     "duckdb": {"lake", "catalog", "app", "cli"},
     "fastapi": {"server"},
@@ -46,6 +47,7 @@ HOMES = {
     "obstore": {"lake", "connectors"},
     "pika": {"wire"},
     "psycopg": {"store"},
+    "pymongo": {"connectors"},
     "pyspark": {"spark"},
     "python_calamine": {"sdk"},
     "rich": {"cli"},

@@ -1,0 +1,16 @@
+"""Collections of a MongoDB. A destination."""
+
+from __future__ import annotations
+
+from postroad.connectors.mongodb.settings import MongoSettings
+from postroad.sdk.connector import Connector, Destination, Tools
+
+
+def _destination(settings: MongoSettings, tools: Tools) -> Destination:
+    """Opens a connection; imported late, because `--help` needs neither Arrow nor a driver."""
+    from postroad.connectors.mongodb.destination import MongoDestination
+
+    return MongoDestination(settings)
+
+
+connector = Connector(name="mongodb", settings=MongoSettings, entities=lambda _: (), destination=_destination)

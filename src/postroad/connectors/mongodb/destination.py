@@ -1,0 +1,127 @@
+"""The writing half of the connector: keyed upserts, guarded by the version, one unordered bulk write for each package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+from pymongo import MongoClient, WriteConcern
+
+from postroad.connectors.mongodb.bulk import Bulk
+from postroad.connectors.mongodb.targets import ROWS, Db, prepare, rows_name
+from postroad.connectors.mongodb.errors import named_errors
+from postroad.connectors.mongodb.operations import ID, cut, operations
+from postroad.connectors.mongodb.settings import MongoSettings
+from postroad.errors import AuthError, PostroadError
+from postroad.records import VERSION, Check, Entity, Outcome, Package
+
+PATIENCE = 10_000  # milliseconds until there is a primary
+# What the url may say otherwise. A member that is gone is found within the patience, and a silent one in a minute.
+DEFAULTS = {"serverSelectionTimeoutMS": PATIENCE, "connectTimeoutMS": PATIENCE, "socketTimeoutMS": 60_000}
+NEEDED = {"find", "insert", "update", "createIndex", "createCollection", "listCollections"}
+
+
+class MongoDestination:
+    """The collections of one database."""
+
+    def __init__(self, settings: MongoSettings) -> None:
+        self._settings = settings
+        self._ready: dict[str, Entity] = {}
+
+    def check(self) -> Iterator[Check]:
+        """See `Destination.check`."""
+        try:
+            with named_errors(self._where):
+                self._database.command("ping")
+                version = self._client.server_info()["version"]
+                yield Check("reach the server", True, f"{self._where} answers, MongoDB {version}")
+                self._database.list_collection_names()
+                told = self._database.command("connectionStatus", showPrivileges=True)["authInfo"]
+        except PostroadError as error:
+            yield Check("reach the server", False, str(error))
+            return
+        yield self._rights(told)
+
+    def _rights(self, told: Mapping[str, Any]) -> Check:
+        if not told.get("authenticatedUsers"):
+            return Check("rights", True, "the server asks for no sign-in")
+        given = {
+            action
+            for each in told.get("authenticatedUserPrivileges", ())
+            if each["resource"].get("anyResource") or _covers(each["resource"], self._settings.database)
+            for action in each["actions"]
+        }
+        missing = ", ".join(sorted(NEEDED - given))
+        sentence = f"may not {missing}: give it the role readWrite on {self._settings.database}" if missing else ""
+        return Check("rights", not missing, sentence or f"may read and write in {self._settings.database}")
+
+    def discover(self) -> Iterator[Entity]:
+        """Collections whose documents have a version, by the fields of one document; without types."""
+        with named_errors(self._where):
+            views = {}
+            for each in self._database.list_collections():
+                if each["type"] == "view" and each["options"].get("viewOn") == each["name"] + ROWS:
+                    views[each["name"] + ROWS] = each["name"]
+            for name in sorted(self._database.list_collection_names(filter={"type": "collection"})):
+                found = self._database[name].find_one({VERSION.name: {"$type": "number"}})
+                if found is not None:
+                    key = tuple(found[ID]) if isinstance(found[ID], Mapping) else (ID,)
+                    yield Entity(views.get(name, name), key, pa.schema([(each, pa.null()) for each in found]))
+
+    def render(self, target: Entity, records: pa.RecordBatch) -> Iterator[Package]:
+        """Packages of what one bulk write carries."""
+        for piece in cut(records):
+            yield Package(operations(target, piece, self._settings), piece.num_rows)
+
+    def send(self, target: Entity, package: Package) -> Sequence[Outcome]:
+        """Write one package. What the collection has already, or newer, counts as unchanged."""
+        try:
+            return self._write(target, package.body)
+        except AuthError:
+            self.close()  # the secret may have been changed: it is read again, once
+            return self._write(target, package.body)
+
+    def _write(self, target: Entity, body: pa.RecordBatch) -> Sequence[Outcome]:
+        where = f"{self._where}, collection {target.name}"
+        try:
+            with named_errors(where):
+                if self._ready.get(target.name) != target:
+                    prepare(self._database, target, self._settings)
+                    self._ready[target.name] = target
+                rows = self._database[rows_name(target.name, self._settings)]
+                return Bulk(rows, body, where, soft=self._settings.deletes == "soft").write()
+        except PostroadError:
+            self._ready.pop(target.name, None)  # somebody may have dropped the collection
+            raise
+
+    def close(self) -> None:
+        """See `Destination.close`; what is used after it connects anew."""
+        client = self.__dict__.pop("_client", None)
+        if client is not None:
+            client.close()
+        self.__dict__.pop("_database", None)
+
+    @property
+    def _where(self) -> str:
+        """The database, without the address, which may hold a password."""
+        return f"database {self._settings.database}"
+
+    @cached_property
+    def _client(self) -> MongoClient[dict[str, Any]]:
+        url = self._settings.url.reveal()
+        said = urlsplit(url).query.lower()
+        options = {name: value for name, value in DEFAULTS.items() if name.lower() not in said}
+        return MongoClient(url, appname="postroad", **options)
+
+    @cached_property
+    def _database(self) -> Db:
+        concern = WriteConcern(w=self._settings.write_concern, j=self._settings.journal, wtimeout=PATIENCE * 3)
+        return self._client.get_database(self._settings.database, write_concern=concern)
+
+
+def _covers(resource: Mapping[str, Any], database: str) -> bool:
+    """Whether a right on this resource holds for every collection of the database."""
+    return resource.get("db") in {"", database} and resource.get("collection") == ""

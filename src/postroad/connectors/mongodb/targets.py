@@ -1,0 +1,89 @@
+"""The collection of a target: made, with its view and its indexes, before the first message is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo import IndexModel
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+
+from postroad.connectors.mongodb.operations import DELETED, DELETED_AT
+from postroad.connectors.mongodb.settings import MongoSettings
+from postroad.errors import ConfigError
+from postroad.records import VERSION, Entity
+
+ROWS = ".rows"
+SHOWN = [{"$match": {DELETED: {"$exists": False}}}]
+TOMBSTONES = "postroad_tombstones"
+KEY = "postroad_key"
+EXISTS = 48
+CONFLICTS = {85, 86}
+DAY = 86_400  # seconds
+LONGEST_NAME = 200  # bytes, of 255 that a server takes for database and collection together
+
+Db = Database[dict[str, Any]]
+
+
+def rows_name(target: str, settings: MongoSettings) -> str:
+    """The collection that holds the documents of a target."""
+    return target + ROWS if settings.deletes == "hard" and settings.view else target
+
+
+def prepare(database: Db, target: Entity, settings: MongoSettings) -> None:
+    """Make what is missing; ConfigError if something else is there in its place."""
+    if len(target.name.encode()) > LONGEST_NAME or "$" in target.name or target.name.startswith("system."):
+        raise ConfigError(f"'{target.name}' cannot be the name of a collection: name another target")
+    rows = rows_name(target.name, settings)
+    found = {each["name"]: each for each in database.list_collections(filter={"name": {"$in": [target.name, rows]}})}
+    for name, each in found.items():
+        if (each["type"] == "view") != (name != rows):
+            raise ConfigError(
+                f"{target.name} is there already, and is {'a view' if each['type'] == 'view' else 'a collection'}, "
+                f"which `deletes: {settings.deletes}` does not write: name another target, or see `view`"
+            )
+    document = database[rows].find_one({}, [VERSION.name]) if rows in found else None
+    if document is not None and not isinstance(document.get(VERSION.name), int):
+        raise ConfigError(f"collection {rows} is there already and is none of ours: name another target, or rename it")
+    _index(database, rows, target, settings)
+    if rows == target.name:
+        return
+    if target.name not in found:
+        _view(database, target.name, rows)
+    elif found[target.name]["options"].get("viewOn") != rows:
+        raise ConfigError(f"{target.name} is a view of something else than {rows}: name another target, or drop it")
+
+
+def _view(database: Db, name: str, rows: str) -> None:
+    try:
+        database.create_collection(name, check_exists=False, viewOn=rows, pipeline=SHOWN)
+    except OperationFailure as error:
+        if error.code != EXISTS:  # another worker was faster
+            raise
+
+
+def _index(database: Db, rows: str, target: Entity, settings: MongoSettings) -> None:
+    """A unique index leaves tombstones out, which lack its fields: it is sparse, and rows have all their fields."""
+    collection = database[rows]
+    wanted = [
+        IndexModel(each.keys, name=each.name, unique=each.unique, sparse=each.unique)
+        for each in settings.indexes.get(target.name, ())
+    ]
+    if settings.id == "objectid":
+        wanted.append(IndexModel([(name, 1) for name in target.key], name=KEY, unique=True))
+    try:
+        if wanted:
+            collection.create_indexes(wanted)
+    except OperationFailure as error:
+        if error.code in CONFLICTS:
+            raise ConfigError(f"collection {rows} has another index on the same fields: drop it, or ours") from None
+        raise
+    days = settings.tombstone_days if settings.deletes == "hard" else None
+    kept = collection.index_information().get(TOMBSTONES)
+    seconds = None if days is None else days * DAY
+    if kept is None and seconds is not None:
+        collection.create_index(DELETED_AT, name=TOMBSTONES, expireAfterSeconds=seconds)
+    elif kept is not None and seconds is None:
+        collection.drop_index(TOMBSTONES)
+    elif kept is not None and kept.get("expireAfterSeconds") != seconds:
+        database.command("collMod", rows, index={"name": TOMBSTONES, "expireAfterSeconds": seconds})

@@ -1,0 +1,107 @@
+"""The destination suite and more against a MongoDB-compatible server, read back by plain pymongo.
+
+The server is SecantusDB, which is none of MongoDB's: what is said here of MongoDB itself is as its manual has it. Its
+gaps that matter here: a write to a view is lost without an error, a name with a dollar sign is stored, and a document
+that breaks two unique indexes is told of the other one than `_id`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from bson.decimal128 import Decimal128
+from pymongo import MongoClient
+
+from postroad.connectors.mongodb import connector
+from postroad.connectors.mongodb.settings import MongoSettings
+from postroad.sdk.budget import MemoryBudget
+from postroad.sdk.connector import Destination, Tools
+from postroad.sdk.secrets import Secret
+from postroad.testing import THINGS, DestinationSuite, Row
+from tests.conftest import Mongo
+
+
+def opened(mongo: Mongo, **settings: Any) -> Destination:
+    """A destination on the test's database."""
+    assert connector.destination is not None
+    made = MongoSettings.model_validate({"url": Secret.literal(mongo.url), "database": mongo.name, **settings})
+    return connector.destination(made, Tools(MemoryBudget(time.time), time.time))
+
+
+class MongoSuite(DestinationSuite):
+    """What the policies have in common."""
+
+    settings: Mapping[str, Any] = {}
+    longest = Decimal("1234567890123456789012345.123456789")  # of 34 digits
+
+    @pytest.fixture(autouse=True)
+    def receiver(self, mongo: Mongo) -> None:
+        """An empty database."""
+        self.mongo = mongo
+
+    def destination(self) -> Destination:
+        """The same database each time."""
+        return opened(self.mongo, **self.settings)
+
+    def held(self) -> Mapping[tuple[str, int], Row]:
+        """What a reader finds under the target's name."""
+        names = [*THINGS.names, "colour: 100% (x)"]
+        found = list(self.mongo.database["things"].find(self.shown()))
+        kept = names if any(names[-1] in each for each in found) else names[:-1]
+        return {(each["company"], each["number"]): {name: each.get(name) for name in kept} for each in found}
+
+    def shown(self) -> dict[str, Any]:
+        """What a reader asks for."""
+        return {}
+
+    def expected(self, values: Row) -> Row:
+        """BSON's own types."""
+        return {name: self.as_bson(value) for name, value in values.items()}
+
+    def as_bson(self, value: Any) -> Any:
+        """A value as the driver gives it."""
+        if isinstance(value, Decimal):
+            return Decimal128(f"{value:.9f}")
+        if isinstance(value, datetime):
+            if value.tzinfo is None:
+                return value.isoformat(timespec="microseconds")
+            return value.replace(tzinfo=None, microsecond=value.microsecond // 1000 * 1000)
+        return datetime(value.year, value.month, value.day) if isinstance(value, date) else value
+
+
+class TestMongo(MongoSuite):
+    """As it is by default: keys as `_id`, hard deletes behind a view."""
+
+
+class TestSoft(MongoSuite):
+    """Marks instead of tombstones, and one text as `_id`."""
+
+    settings = {"deletes": "soft", "id": "text"}
+
+    def shown(self) -> dict[str, Any]:
+        """Rows that are not marked."""
+        return {"_deleted": None}
+
+
+class TestObjectId(MongoSuite):
+    """The server's own `_id`, and texts for what BSON cuts."""
+
+    settings = {"id": "objectid", "view": False, "times": "text", "dates": "text", "decimals": "text"}
+    longest = DestinationSuite.longest
+
+    def shown(self) -> dict[str, Any]:
+        """Rows that are no tombstones."""
+        return {"_deleted": None}
+
+    def as_bson(self, value: Any) -> Any:
+        """Exact texts."""
+        if isinstance(value, Decimal):
+            return f"{value:.9f}"
+        if isinstance(value, datetime):
+            return value.replace(tzinfo=None).isoformat(timespec="microseconds") + ("Z" if value.tzinfo else "")
+        return value.isoformat() if isinstance(value, date) else value
