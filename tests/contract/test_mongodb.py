@@ -8,14 +8,13 @@ that breaks two unique indexes is told of the other one than `_id`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Mapping
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from bson.decimal128 import Decimal128
-from pymongo import MongoClient
 
 from postroad.connectors.mongodb import connector
 from postroad.connectors.mongodb.settings import MongoSettings
@@ -36,7 +35,7 @@ def opened(mongo: Mongo, **settings: Any) -> Destination:
 class MongoSuite(DestinationSuite):
     """What the policies have in common."""
 
-    settings: Mapping[str, Any] = {}
+    settings: ClassVar[Mapping[str, Any]] = {}
     longest = Decimal("1234567890123456789012345.123456789")  # of 34 digits
 
     @pytest.fixture(autouse=True)
@@ -71,7 +70,7 @@ class MongoSuite(DestinationSuite):
             if value.tzinfo is None:
                 return value.isoformat(timespec="microseconds")
             return value.replace(tzinfo=None, microsecond=value.microsecond // 1000 * 1000)
-        return datetime(value.year, value.month, value.day) if isinstance(value, date) else value
+        return datetime.fromisoformat(value.isoformat()) if isinstance(value, date) else value
 
 
 class TestMongo(MongoSuite):
@@ -81,7 +80,7 @@ class TestMongo(MongoSuite):
 class TestSoft(MongoSuite):
     """Marks instead of tombstones, and one text as `_id`."""
 
-    settings = {"deletes": "soft", "id": "text"}
+    settings: ClassVar = {"deletes": "soft", "id": "text"}
 
     def shown(self) -> dict[str, Any]:
         """Rows that are not marked."""
@@ -91,7 +90,7 @@ class TestSoft(MongoSuite):
 class TestObjectId(MongoSuite):
     """The server's own `_id`, and texts for what BSON cuts."""
 
-    settings = {"id": "objectid", "view": False, "times": "text", "dates": "text", "decimals": "text"}
+    settings: ClassVar = {"id": "objectid", "view": False, "times": "text", "dates": "text", "decimals": "text"}
     longest = DestinationSuite.longest
 
     def shown(self) -> dict[str, Any]:

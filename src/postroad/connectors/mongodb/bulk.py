@@ -97,7 +97,7 @@ class Bulk:
         return {}
 
     def _requests(self, places: Sequence[int], *, upsert: bool) -> Iterator[Any]:
-        """The driver takes operations one by one, so here alone there are Python objects: two bytes objects a record."""
+        """The driver takes operations one by one, so here alone there are Python objects, some of each record."""
         rows = self._body if len(places) == self._body.num_rows else self._body.take(pa.array(places, pa.int64()))
         columns = [rows.column(name).to_pylist() for name in ("filter", "update", "deleted")]
         for wanted, update, deleted in zip(*columns, strict=True):
@@ -132,7 +132,7 @@ class Bulk:
         reader = self._collection.with_options(read_concern=ReadConcern("majority"))
         identities = [RawBSONDocument(self._body.column("identity")[place].as_py()) for place in places]
         fields = list(decode(identities[0].raw))
-        found = {}
+        found: dict[Any, Mapping[str, Any]] = {}
         for start in range(0, len(identities), LOOKED_UP):
             wanted = {"$or": identities[start : start + LOOKED_UP]}
             for each in reader.find(wanted, [*fields, VERSION.name, DELETED_VERSION]):

@@ -1,4 +1,4 @@
-"""The writing half of the connector: keyed upserts, guarded by the version, one unordered bulk write for each package."""
+"""The writing half of the connector: keyed upserts, guarded by the version, one unordered bulk write a package."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pyarrow as pa
 from pymongo import MongoClient, WriteConcern
 
 from postroad.connectors.mongodb.bulk import Bulk
-from postroad.connectors.mongodb.targets import ROWS, Db, prepare, rows_name
 from postroad.connectors.mongodb.errors import named_errors
 from postroad.connectors.mongodb.operations import ID, cut, operations
 from postroad.connectors.mongodb.settings import MongoSettings
+from postroad.connectors.mongodb.targets import ROWS, Db, prepare, rows_name
 from postroad.errors import AuthError, PostroadError
 from postroad.records import VERSION, Check, Entity, Outcome, Package
 
@@ -113,7 +113,7 @@ class MongoDestination:
     def _client(self) -> MongoClient[dict[str, Any]]:
         url = self._settings.url.reveal()
         said = urlsplit(url).query.lower()
-        options = {name: value for name, value in DEFAULTS.items() if name.lower() not in said}
+        options: dict[str, Any] = {name: value for name, value in DEFAULTS.items() if name.lower() not in said}
         return MongoClient(url, appname="postroad", **options)
 
     @cached_property

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from bson.decimal128 import Decimal128
 
 from postroad.errors import ConfigError
-from postroad.sdk.casting import plain_decimals
+from postroad.sdk.decimals import plain
 
 B = pa.binary()
 T = pa.types
@@ -118,7 +118,7 @@ def as_text(values: pa.Array) -> pa.Array:
     if T.is_timestamp(kind):
         return pc.strftime(values, format="%Y-%m-%dT%H:%M:%SZ" if kind.tz else "%Y-%m-%dT%H:%M:%S")
     if T.is_decimal(kind):
-        return plain_decimals(values)
+        return plain(values)
     return values.cast(pa.string())
 
 
@@ -133,23 +133,32 @@ def _elements(label: Any, name: str, values: pa.Array, forms: Forms) -> Encoded:
 
 def _values(name: str, values: pa.Array, forms: Forms) -> tuple[bytes, Encoded]:
     """The tag of a column's type and its values without tag and name."""
+    values = _formed(values, forms)
     kind = values.type
-    if T.is_dictionary(kind):
-        return _values(name, values.dictionary_decode(), forms)
     if T.is_struct(kind):
         return b"\x03", _struct(name, values, forms)
     if T.is_list(kind) or T.is_large_list(kind):
         return b"\x04", _list(name, values, forms)
-    if T.is_decimal(kind) and forms.decimals == "decimal128" and kind.bit_width <= 128:
+    if T.is_decimal(kind) and kind.bit_width <= 128:
         return b"\x13", _decimal(values)
-    if T.is_time(kind) or T.is_decimal(kind) or (T.is_timestamp(kind) and (kind.tz is None or forms.times == "text")):
-        return b"\x02", Encoded(_text(as_text(values)))  # a local time is no instant, so no BSON date either
-    if T.is_date(kind) and forms.dates == "text":
-        return b"\x02", Encoded(_text(as_text(values)))
     for matches, tag, made in PLAIN:
         if matches(kind):
             return tag, Encoded(made(values))
     raise ConfigError(f"column {name} is {kind}, for which a document has no type")
+
+
+def _formed(values: pa.Array, forms: Forms) -> pa.Array:
+    """Values that are to be texts as texts. A local time is no instant, so it is no BSON date either."""
+    if T.is_dictionary(values.type):
+        return values.dictionary_decode()
+    kind = values.type
+    texts = (
+        T.is_time(kind)
+        or (T.is_decimal(kind) and forms.decimals == "text")
+        or (T.is_date(kind) and forms.dates == "text")
+        or (T.is_timestamp(kind) and (kind.tz is None or forms.times == "text"))
+    )
+    return as_text(values) if texts else values
 
 
 def _struct(name: str, values: pa.Array, forms: Forms) -> Encoded:
@@ -195,7 +204,7 @@ def _decimal(values: pa.Array) -> Encoded:
 
 def _shortened(values: pa.Array, data: pa.Array, long: pa.Array) -> Encoded:
     """Loops over values of more than 34 digits, which fit where the last ones are zeros."""
-    found = []
+    found: list[bytes | None] = []
     for each in values.filter(long).to_pylist():
         try:
             found.append(Decimal128(each).bid)
@@ -205,19 +214,13 @@ def _shortened(values: pa.Array, data: pa.Array, long: pa.Array) -> Encoded:
     return Encoded(data, pc.and_(long, data.is_null()))
 
 
-PLAIN: tuple[tuple[Callable[[pa.DataType], bool], bytes, Callable[[pa.Array], pa.Array]], ...] = (
-    (lambda kind: T.is_string(kind) or T.is_large_string(kind), b"\x02", lambda values: _text(values)),
-    (T.is_boolean, b"\x08", lambda values: pc.if_else(values, pa.scalar(b"\1", B), pa.scalar(b"\0", B))),
-    (lambda kind: T.is_integer(kind) and kind.bit_width < 32, b"\x10", lambda values: _bytes(values.cast(pa.int32()))),
-    (T.is_int32, b"\x10", lambda values: _bytes(values)),
-    (lambda kind: T.is_int64(kind) or T.is_uint32(kind), b"\x12", lambda values: _bytes(values.cast(pa.int64()))),
-    (T.is_floating, b"\x01", lambda values: _bytes(values.cast(pa.float64()))),
-    (lambda kind: T.is_binary(kind) or T.is_large_binary(kind) or T.is_fixed_size_binary(kind), b"\x05",
-     lambda values: _blob(values)),
-    (T.is_date, b"\x09", lambda values: _bytes(pc.multiply(values.cast(pa.date32()).cast(pa.int32()).cast(pa.int64()),
-                                                            DAY))),
-    (T.is_timestamp, b"\x09", lambda values: _bytes(_milliseconds(values))),
-)  # fmt: skip
+def _truth(values: pa.Array) -> pa.Array:
+    return pc.if_else(values, pa.scalar(b"\1", B), pa.scalar(b"\0", B))
+
+
+def _midnights(values: pa.Array) -> pa.Array:
+    days = values.cast(pa.date32()).cast(pa.int32()).cast(pa.int64())
+    return _bytes(pc.multiply(days, DAY))
 
 
 def _milliseconds(values: pa.Array) -> pa.Array:
@@ -276,3 +279,16 @@ def require_name(name: str, whole: str) -> str:
     if not name or name.startswith("$") or "\0" in name:
         raise ConfigError(f"column '{whole}' gives a field the name '{name}', which MongoDB does not take: rename it")
     return name
+
+
+PLAIN: tuple[tuple[Callable[[pa.DataType], bool], bytes, Callable[[pa.Array], pa.Array]], ...] = (
+    (lambda kind: T.is_string(kind) or T.is_large_string(kind), b"\x02", _text),
+    (T.is_boolean, b"\x08", _truth),
+    (lambda kind: T.is_integer(kind) and kind.bit_width < 32, b"\x10", lambda values: _bytes(values.cast(pa.int32()))),
+    (T.is_int32, b"\x10", _bytes),
+    (lambda kind: T.is_int64(kind) or T.is_uint32(kind), b"\x12", lambda values: _bytes(values.cast(pa.int64()))),
+    (T.is_floating, b"\x01", lambda values: _bytes(values.cast(pa.float64()))),
+    (lambda kind: T.is_binary(kind) or T.is_large_binary(kind) or T.is_fixed_size_binary(kind), b"\x05", _blob),
+    (T.is_date, b"\x09", _midnights),
+    (T.is_timestamp, b"\x09", lambda values: _bytes(_milliseconds(values))),
+)

@@ -78,7 +78,9 @@ def not_durable(where: str, details: Mapping[str, Any]) -> PostroadError:
     """Written, and yet not by as many members as the write concern asks for: the same again does no harm."""
     found = meant(where, details.get("code", 0), details)
     if isinstance(found, TransientError):
-        return TransientError(f"{where} has it, but not yet on enough members: write concern error {details.get('code')}")
+        return TransientError(
+            f"{where} has it, but not yet on enough members: write concern error {details.get('code')}"
+        )
     return found
 
 

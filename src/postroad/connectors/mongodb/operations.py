@@ -7,10 +7,10 @@
     version    the record's
     problem    why a record cannot be sent
 
-All updates insert what they do not find. So a document that is there and not older makes the filter miss, and the insert
-fails on its identity: MongoDB decides between any two versions of a key in one document, whoever sends them. That is why
-a deleted row stays as a tombstone in the same collection. With tombstones in a collection of their own two workers could
-pass each other between the two, and a worker that dies between them would leave a row that rose again.
+All updates insert what they do not find. So a document that is there and not older makes the filter miss, and the
+insert fails on its identity: MongoDB decides between any two versions of a key, in one document, whoever sends them.
+That is why a deleted row stays as a tombstone in the same collection. With tombstones in a collection of their own two
+workers could pass each other between the two, and one that dies between them would leave a row that rose again.
 
 A soft delete has a version of its own, `_deleted_version`, so that the row's last values arrive whatever comes first.
 """
@@ -114,7 +114,9 @@ class _Writer:
         versions = self._records.column(VERSION.name)
         older = self._subdocument(VERSION.name, [encode.column("$lt", versions, self._forms).data])
         size = pc.fill_null(pc.greater(pc.binary_length(whole), LARGEST), False)
-        problem = pc.if_else(size, "its document is larger than the 16 MiB that MongoDB takes", pa.scalar(None, pa.string()))
+        problem = pc.if_else(
+            size, "its document is larger than the 16 MiB that MongoDB takes", pa.scalar(None, pa.string())
+        )
         if bad is not None:
             problem = pc.if_else(bad, f"a decimal {encode.TOO_LONG}", problem)
         return pa.RecordBatch.from_pydict({
@@ -160,15 +162,19 @@ def nested(names: Sequence[str], records: pa.RecordBatch) -> encode.Tree:
     found: dict[str, Any] = {}
     for name in names:
         *path, last = [encode.require_name(step, name) for step in name.split(".")]
-        place = found
+        place: Any = found
         for step in path:
             place = place.setdefault(step, {})
             if not isinstance(place, dict):
-                break
-        if not isinstance(place, dict) or last in place:
-            raise ConfigError(f"column {name} and another one are the same field of a document: rename one of them")
+                raise _same(name)
+        if last in place:
+            raise _same(name)
         place[last] = records.column(name)
     return found
+
+
+def _same(name: str) -> ConfigError:
+    return ConfigError(f"column {name} and another one are the same field of a document: rename one of them")
 
 
 def _still_deleted(versions: pa.Array) -> pa.Array:

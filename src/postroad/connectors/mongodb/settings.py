@@ -46,7 +46,7 @@ class MongoSettings(BaseModel):
     )
     deletes: Literal["hard", "soft", "ignore"] = Field(
         default="hard",
-        description="What a delete does: removes all but key and version, sets `_deleted` and keeps the row, or nothing.",
+        description="What a delete does: leave only key and version, set `_deleted` and keep the row, or nothing.",
     )
     view: bool = Field(
         default=True,
