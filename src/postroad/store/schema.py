@@ -220,8 +220,6 @@ messages = Table(
     Column("token", String),
     Column("holder", JSON),
     Column("lease_until", BigInteger),
-    Column("batch_number", Integer),
-    Column("batch_count", Integer),
     Column("dispatched_at", BigInteger, nullable=False),
     Column("published_at", BigInteger),
     Column("confirmed_at", BigInteger),

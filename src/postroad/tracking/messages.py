@@ -28,7 +28,7 @@ from postroad.store.rows import Row, first, many
 from postroad.store.schema import messages, moves, subscriptions
 from postroad.telemetry import Point
 from postroad.tracking.moves import move_message, note_move
-from postroad.tracking.queue import Held, Json, require_ours, set_ours
+from postroad.tracking.queue import UNPUBLISHED, Held, Json, require_ours, set_ours
 from postroad.tracking.rejections import Refused, Rejections
 from postroad.tracking.subscriptions import Wanted, advance, answered, failed, next_numbers
 
@@ -135,7 +135,7 @@ class Messages:
             now = self._database.now(db)
             marks = {"handovers": held.handovers + 1, "handed_at": held.handed_at or now}
             due = now + int(wait * 2**held.handovers * 1e6)
-            set_ours(db, held, token=None, holder=None, lease_until=None, leases=0, due_at=due, **marks)
+            set_ours(db, held, **_FREE, **UNPUBLISHED, due_at=due, **marks)
             note_move(db, held.message, Status.QUEUED, Status.QUEUED, "handed over", WORKER, now, held.attempts)
             answered(db, held.subscription, f"{held.records:,} handed over", now)
 
@@ -163,7 +163,7 @@ class Messages:
     def put_back(self, held: Held, reason: str, wait: float | None = None, *, pause: bool = False) -> int:
         """The receiver, or we, could not: nothing is held against the message. When it is tried again."""
         with self._database.write(Point.MESSAGE_PUT_BACK) as db:
-            set_ours(db, held, token=None, holder=None, lease_until=None, leases=0)
+            set_ours(db, held, **_FREE, **UNPUBLISHED)
             return failed(db, held.subscription, reason, self._database.now(db), wait, pause=pause)
 
     def retry(self, name: str, drafts: Sequence[Draft], closed: Sequence[int], actor: str) -> None:
@@ -183,7 +183,7 @@ class Messages:
                 db.execute(update(subscriptions).where(subscriptions.c.name == name).values(**last))
             self._rejections.close_ids(db, closed, f"retried by {actor}")
             for each in many(db.execute(select(messages).where(_of(name, HELD)))):
-                free = {"leases": 0, "due_at": 0, "settled_at": None, "handovers": 0, "handed_at": None}
+                free = {"leases": 0, "due_at": 0, "settled_at": None, "handovers": 0, "handed_at": None, **UNPUBLISHED}
                 move_message(db, each["id"], Status(each["status"]), Status.QUEUED, "retried", actor, now, **free)
 
     def discard(self, name: str, actor: str, statuses: Sequence[Status] = HELD) -> int:

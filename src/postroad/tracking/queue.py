@@ -24,22 +24,22 @@ from postroad.tracking.holder import proven_dead, this_process
 from postroad.tracking.runs import LEASE
 
 ACTIVE, PAUSED = "active", "paused"
+UNPUBLISHED: dict[str, Any] = {
+    "published_at": None,
+    "confirmed_at": None,
+}  # a broker, if there is one, is given it anew
 Json = Any
 
 # Made once: making a statement costs SQLAlchemy more than executing it, and every message passes these.
 _NOW: BindParameter[int] = bindparam("now")
 _NAMES: BindParameter[Any] = bindparam("names", expanding=True)
-_AWAKE = select(subscriptions.c.name).where(
+AWAKE = select(subscriptions.c.name).where(
     (subscriptions.c.status == ACTIVE) & (subscriptions.c.due_at <= _NOW) & subscriptions.c.name.in_(_NAMES)
 )
-_DUE = (messages.c.status == Status.QUEUED) & (messages.c.due_at <= _NOW) & messages.c.subscription.in_(_AWAKE)
-_FREE = (
-    select(messages)
-    .where(_DUE & (messages.c.token.is_(None) | (messages.c.lease_until <= _NOW)))
-    .order_by(messages.c.id)
-    .limit(1)
-)
-_TAKEN = select(messages).where(_DUE & messages.c.token.is_not(None))
+DUE = (messages.c.status == Status.QUEUED) & (messages.c.due_at <= _NOW) & messages.c.subscription.in_(AWAKE)
+UNHELD = messages.c.token.is_(None) | (messages.c.lease_until <= _NOW)
+_FREE = select(messages).where(DUE & UNHELD).order_by(messages.c.id).limit(1)
+_TAKEN = select(messages).where(DUE & messages.c.token.is_not(None))
 _TAKE = update(messages).where(messages.c.id == bindparam("of_message"))
 _OURS = (
     (messages.c.id == bindparam("of_message"))
@@ -94,6 +94,18 @@ class Queue(Protocol):
         """Hold it longer; False if it is not ours any more."""
         ...
 
+    def done(self, held: Held) -> None:
+        """Its outcome stands in the books, or it was taken over: nobody needs to be given it any more."""
+        ...
+
+    def publish(self, names: Sequence[str]) -> None:
+        """See to it that what is due in these subscriptions can be taken."""
+        ...
+
+    def close(self) -> None:
+        """Take no more; what is held stays held until its lease ends."""
+        ...
+
 
 class EmbeddedQueue:
     """The queue of a project that has no broker."""
@@ -113,15 +125,21 @@ class EmbeddedQueue:
             self._busy = row is not None
             if row is None:
                 return None
-            held = _held(row, secrets.token_hex(8))
-            taken = {"token": held.token, "holder": this_process(), "lease_until": now + LEASE, "leases": held.leases}
-            db.execute(_TAKE, {"of_message": held.message, **taken})
-            return held
+            return lease(db, row, now)
 
     def renew(self, held: Held) -> bool:
         """See `Queue.renew`."""
         with self._database.write(Point.RUN_RENEWED) as db:
             return set_ours(db, held, lease_until=self._database.now(db) + LEASE)
+
+    def done(self, held: Held) -> None:
+        """See `Queue.done`. The books are the queue."""
+
+    def publish(self, names: Sequence[str]) -> None:
+        """See `Queue.publish`. What was dispatched can be taken."""
+
+    def close(self) -> None:
+        """See `Queue.close`."""
 
     def _any(self, names: Sequence[str]) -> bool:
         with self._database.read() as db:
@@ -148,5 +166,9 @@ def _next(db: Connection, names: Sequence[str], now: int) -> Row | None:
     return next((row for row in many(db.execute(_TAKEN, wanted)) if proven_dead(row["holder"])), None)
 
 
-def _held(row: Row, token: str) -> Held:
-    return Held(row["id"], token, leases=row["leases"] + 1, **{name: row[name] for name in _KEPT})
+def lease(db: Connection, row: Row, now: int) -> Held:
+    """Within the transaction that found it free: a message becomes ours."""
+    held = Held(row["id"], secrets.token_hex(8), leases=row["leases"] + 1, **{name: row[name] for name in _KEPT})
+    taken = {"token": held.token, "holder": this_process(), "lease_until": now + LEASE, "leases": held.leases}
+    db.execute(_TAKE, {"of_message": held.message, **taken})
+    return held

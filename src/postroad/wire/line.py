@@ -81,8 +81,8 @@ class Line:
             on_open_callback=lambda _: self._connection.channel(
                 on_open_callback=lambda made: self._begin(made, opened)
             ),
-            on_open_error_callback=lambda _, error: self._break(error),
-            on_close_callback=lambda _, error: self._break(error),
+            on_open_error_callback=lambda _, error: self._end(error),
+            on_close_callback=lambda _, error: self._end(error),
         )
         self._thread = threading.Thread(target=self._run, name="line", daemon=True)
         self._thread.start()
@@ -215,8 +215,10 @@ class Line:
         self._inbox.put(None)
         if self._connection.is_open:
             self._connection.close()
-        else:
-            self._connection.ioloop.stop()
+
+    def _end(self, error: BaseException) -> None:
+        self._break(error)
+        self._connection.ioloop.stop()
 
     # The thread of the owner
 
