@@ -7,9 +7,11 @@ socket, a destination with a receiver behind it, a queue.
 from __future__ import annotations
 
 import json
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import permutations
@@ -17,7 +19,21 @@ from typing import Any
 
 import pyarrow as pa
 
-from postroad.records import AMBIGUOUS, CHANGED_AT, DELETE, OP, UPSERT, VERSION, Entity, Feed, Json, Payload, Want
+from postroad.records import (
+    AMBIGUOUS,
+    CHANGED_AT,
+    DELETE,
+    OP,
+    UPSERT,
+    VERSION,
+    Entity,
+    Facts,
+    Feed,
+    Json,
+    Package,
+    Payload,
+    Want,
+)
 from postroad.sdk.connector import Destination, Readable, Source
 from postroad.tracking.queue import Held, Queue
 
@@ -153,6 +169,8 @@ class DestinationSuite(ABC):
 
     target = Entity("things", KEY, THINGS)
     longest = Decimal("12345678901234567890123456789.123456789")  # that the receiver keeps as its own type
+    answer = "applied"  # or `handed_over`: `held` then lets the receiver read what was
+    lists_targets = True  # a broker does not tell which queues it has
 
     @abstractmethod
     def destination(self) -> Destination:
@@ -190,11 +208,11 @@ class DestinationSuite(ABC):
         records = self._records([thing(number, 1, "a") for number in range(7)])
         with closing(self.destination()) as destination:
             for package in destination.render(self.target, records):
-                outcomes = destination.send(self.target, package)
+                outcomes = destination.send(self.target, _addressed(package))
                 answered = sorted(place for outcome in outcomes for place in outcome.records)
                 assert answered == list(range(package.records))
-                assert {outcome.answer for outcome in outcomes} <= {"applied", "unchanged"}
-            assert [each.name for each in destination.discover()] == [self.target.name]
+                assert {outcome.answer for outcome in outcomes} <= {self.answer, "unchanged"}
+            assert [each.name for each in destination.discover()] == [self.target.name] * self.lists_targets
 
     def test_values_arrive_exactly(self) -> None:
         """No digit, microsecond or letter is lost, and null is not an empty text."""
@@ -264,7 +282,7 @@ class DestinationSuite(ABC):
 
     def _pass(self, destination: Destination, rows: Sequence[Row], target: Entity) -> None:
         for package in destination.render(target, self._records(rows, target)):
-            destination.send(target, package)
+            destination.send(target, _addressed(package))
 
     def _texts(self) -> dict[int, str | None]:
         return {number: row["Select"] for (_, number), row in self.held().items()}
@@ -315,6 +333,12 @@ class ReadableSuite(DestinationSuite):
             found = destination.read(wide, pa.table({"company": ["se01"], "number": pa.array([1], pa.int64())}))
             assert found.num_rows == 1
             assert not any(found.column(WIDER).to_pylist() if WIDER in found.schema.names else [])
+
+
+def _addressed(package: Package) -> Package:
+    """A package as the engine sends it; of two messages no identifier is the same."""
+    identifier, at = f"1-{secrets.token_hex(8)}", datetime(2026, 11, 21, 18, 30, tzinfo=UTC)
+    return replace(package, facts=Facts(identifier, "suite/test", "toy.things", 1, 1, at))
 
 
 def _textless(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:

@@ -45,7 +45,7 @@ HOMES = {
     "graphql": {"connectors"},
     "httpx": {"sdk", "connectors"},
     "obstore": {"lake", "connectors"},
-    "pika": {"wire"},
+    "pika": {"connectors", "wire"},
     "psycopg": {"store"},
     "pymongo": {"connectors"},
     "pyspark": {"spark"},

@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from postroad.connectors.http.jsontext import Form, objects
 from postroad.connectors.http.packages import Batch, packages
 from postroad.connectors.http.paths import at_path, steps
 from postroad.connectors.http.simulator import DEMO_SECRET, ApiSimulator
 from postroad.errors import AuthError, ConfigError
 from postroad.records import CHANGED_AT, OP, VERSION, Entity
+from postroad.sdk.jsontext import Form, objects
 from tests.unit.http.api import ITEMS, items, opened, sent, settings
 
 OTHER_SECRET = "whsec_YW5vdGhlci1zZWNyZXQtZm9yLXRoZS1yb3RhdGlvbiE="

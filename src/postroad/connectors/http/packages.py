@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from postroad.connectors.http.jsontext import Form, bare, objects
 from postroad.connectors.http.settings import HttpSettings
 from postroad.records import CHANGED_AT, DELETE, OP, VERSION, Entity, Package
+from postroad.sdk.jsontext import Form, bare, objects
 
 JSON, LINES = "application/json", "application/x-ndjson"
 

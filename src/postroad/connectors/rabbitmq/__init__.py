@@ -1,0 +1,16 @@
+"""Queues and exchanges of RabbitMQ, whose consumers know nothing of us. A destination."""
+
+from __future__ import annotations
+
+from postroad.connectors.rabbitmq.settings import RabbitmqSettings
+from postroad.sdk.connector import Connector, Destination, Tools
+
+
+def _destination(settings: RabbitmqSettings, tools: Tools) -> Destination:
+    """Opens nothing yet; imported late, because `--help` needs neither Arrow nor a broker."""
+    from postroad.connectors.rabbitmq.destination import RabbitmqDestination
+
+    return RabbitmqDestination(settings)
+
+
+connector = Connector(name="rabbitmq", settings=RabbitmqSettings, entities=lambda _: (), destination=_destination)
