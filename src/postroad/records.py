@@ -227,6 +227,49 @@ def key_values(key: Iterable[Json], fields: Iterable[pa.Field]) -> tuple[Any, ..
     return tuple(pa.scalar(value).cast(field.type).as_py() for value, field in zip(key, fields, strict=True))
 
 
+def key_from_text(text: str, fields: Sequence[pa.Field]) -> tuple[Any, ...]:
+    r"""A key as a person types it: a JSON array of its fields, or the fields joined by `/`.
+
+    In the second form `\/` is a slash of a field and `\\` a backslash; a key of one field is taken as it stands. Raises
+    ValueError with a sentence if the fields are too few or too many, or one is no value of its type.
+    """
+    values = _json_array(text, len(fields))
+    if values is None:
+        values = [text] if len(fields) == 1 else _split(text)
+    names = "/".join(field.name for field in fields)
+    if len(values) != len(fields):
+        raise ValueError(f"the key is {names}: {len(fields)} fields, not {len(values)}")
+    try:
+        found = key_values(values, fields)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        told = str(error).partition("\n")[0]
+        types = ", ".join(str(field.type) for field in fields)
+        raise ValueError(f"the key is {names}, of type {types}: {told}") from None
+    if None in found:
+        raise ValueError(f"the key is {names}, of which no field is ever null")
+    return found
+
+
+def _json_array(text: str, length: int) -> list[Json] | None:
+    """None if it is none of that length."""
+    try:
+        found = json.loads(text) if text.startswith("[") else None
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) and len(found) == length else None
+
+
+def _split(text: str) -> list[str]:
+    fields, letters = [""], iter(text)
+    for letter in letters:
+        if letter == "/":
+            fields.append("")
+        else:
+            # A backslash at the end stands for itself.
+            fields[-1] += next(letters, "\\") if letter == "\\" else letter
+    return fields
+
+
 def key_texts(records: pa.RecordBatch | pa.Table, key: Sequence[str]) -> list[str]:
     """The canonical key text of each row. Loops over rows: for the few rows that are reported, not for all."""
     columns = [records.column(name).to_pylist() for name in key]

@@ -1,8 +1,6 @@
 """The seven statuses that are stored, and the moves between those of a message.
 
-Everything else that is shown is computed (design section 3): `processing` is a message whose lease somebody holds,
-`retrying` one that is queued until a time, `handed_over` one that is queued and was confirmed by whoever has it for
-its receiver, `processed` a position that has passed a payload.
+Everything else that is shown is computed and never stored (design section 3), as `Word` says.
 """
 
 from __future__ import annotations
@@ -20,6 +18,17 @@ class Status(StrEnum):
     DEAD_LETTERED = "dead_lettered"
     IN_DOUBT = "in_doubt"
     DISCARDED = "discarded"
+
+
+class Word(StrEnum):
+    """What the data shows: of a queued message that somebody holds its lease, that it waits for its next attempt, or
+    that whoever has it for its receiver confirmed it; of anything that a position has passed it.
+    """
+
+    PROCESSING = "processing"
+    RETRYING = "retrying"
+    HANDED_OVER = "handed_over"
+    PROCESSED = "processed"
 
 
 S = Status

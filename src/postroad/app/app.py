@@ -16,6 +16,7 @@ from postroad.app.datasets import Datasets
 from postroad.app.deliveries import Deliveries
 from postroad.app.rejections import Rejections
 from postroad.app.runs import Runs
+from postroad.app.tracing import Tracing
 from postroad.engine.bench import Bench, Reporter
 from postroad.engine.heart import Heart
 from postroad.engine.stop import Stop
@@ -80,6 +81,7 @@ class App:
         self.rejections = Rejections(self)
         self.alerts = Alerts(self)
         self.deliveries = Deliveries(self)
+        self.tracing = Tracing(self)
 
     @classmethod
     def open(

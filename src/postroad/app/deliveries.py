@@ -10,9 +10,10 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from postroad.catalog.deliveries import SubscriptionStatus, forgotten, subscription_status
-from postroad.engine.dispatch import again, dispatch
+from postroad.engine.dispatch import dispatch
 from postroad.engine.drain import Delivered, Drain
 from postroad.engine.receipts import Receipts
+from postroad.engine.resend import Resend, again, resends
 from postroad.engine.route import Route, from_json
 from postroad.errors import (
     BusyError,
@@ -117,12 +118,18 @@ class Deliveries:
         self._app.tracking.subscriptions.resume(name)
 
     def retry(self, name: str) -> dict[str, Delivered]:
-        """Send a subscription's rejected records again, of each key the newest, and the messages that are held."""
+        """Send the current rows of what a subscription's receiver refused, and the messages that are held."""
         delivery = self._named(name)
-        tracking = self._app.tracking
         with self._app.alerts.told():
-            tracking.messages.retry(name, *again(tracking, name), getpass.getuser())
+            planned = self.resends(name)
+            self._app.tracking.messages.retry(name, *again(planned), getpass.getuser())
             return self.deliver(delivery.dataset)
+
+    def resends(self, name: str) -> list[Resend]:
+        """What a retry does with each key that a subscription's receiver refused; changes nothing."""
+        delivery = self._named(name)
+        with self._app.bench(delivery.connection) as bench:
+            return resends(self._app.tracking, bench.dataset(delivery.entity), name)
 
     def discard(self, name: str) -> int:
         """Drop the messages of a subscription that wait for a person; how many there were.

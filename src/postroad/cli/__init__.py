@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from postroad.cli import adopting, delivering, looking, rejected, running, setting_up, state
+from postroad.cli import adopting, delivering, looking, rejected, running, setting_up, state, tracing
 from postroad.errors import ConfigError, PostroadError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ running.register(app)
 adopting.register(app)
 delivering.register(app)
 looking.register(app)
+tracing.register(app)
 app.add_typer(rejected.app, name="rejected")
 app.add_typer(state.app, name="state")
 

@@ -34,6 +34,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     (console if console.is_terminal else Console(highlight=False, markup=False, emoji=False, width=240)).print(shown)
 
 
+def line(text: str) -> None:
+    """Print a line as it is, never folded: data may look like markup."""
+    console.print(text, soft_wrap=True)
+
+
 def as_json(value: object) -> None:
     """Print a value as JSON."""
     json.dump(value, sys.stdout, default=_plain, ensure_ascii=False, indent=2)

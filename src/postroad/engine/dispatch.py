@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from postroad.catalog.deliveries import disagreement
-from postroad.engine.route import Route, from_json, to_json
+from postroad.engine.route import Route, to_json
 from postroad.errors import ConfigError, StateError
 from postroad.lake import Dataset
 from postroad.lake.delta import FENCE
-from postroad.lake.slices import Slice, Versioned, packed, picked, undispatched
+from postroad.lake.slices import Slice, Versioned, packed, undispatched
 from postroad.telemetry import Stage
-from postroad.tracking import Tracking
 from postroad.tracking.leases import PATIENCE
 from postroad.tracking.messages import Draft
 
@@ -43,28 +42,10 @@ def dispatch(route: Route, patience: float = PATIENCE) -> int:
         if found is None:
             return 0
         offset, slices = found
-        drafts = [_draft(group) for group in packed(slices, MOST)]
+        drafts = drafts_of(slices)
         messages = route.bench.tracking.messages
         messages.dispatch(route.wanted, known, drafts, offset, lambda db: leases.fence(db, lease))
     return len(drafts)
-
-
-def again(tracking: Tracking, subscription: str) -> tuple[list[Draft], list[int]]:
-    """Messages of the rejected records of a subscription, of each key the newest, and the rejections that these close.
-
-    A version that was followed by a better one is skipped by the receiver; so an old one never comes back.
-    """
-    refused = tracking.rejections.refused(subscription)
-    newest = {row["key"]: row for row in refused}
-    of: dict[int, list[Mapping[str, Any]]] = {}
-    for row in newest.values():
-        of.setdefault(row["payload"], []).append(row)
-    drafts = []
-    for message, rows in of.items():
-        slices = picked(from_json(tracking.messages.get(message)["slices"]), sorted(row["row"] for row in rows))
-        versions = [row["version"] for row in rows]
-        drafts.append(Draft(to_json(slices), len(rows), min(versions), max(versions)))
-    return drafts, [row["id"] for row in refused]
 
 
 def _known(route: Route) -> Mapping[str, Any] | None:
@@ -87,6 +68,11 @@ def _news(route: Route, dataset: Dataset, known: Mapping[str, Any] | None) -> bo
             "removed; deliver it to a new target"
         )
     return (head or 0) > offset
+
+
+def drafts_of(slices: Versioned) -> list[Draft]:
+    """Messages of these rows, in their order."""
+    return [_draft(group) for group in packed(slices, MOST)]
 
 
 def _draft(group: Versioned) -> Draft:

@@ -143,6 +143,28 @@ class Feeds:
             found = db.execute(select(payloads).where(and_(*wanted)).order_by(payloads.c.landing))
             return many(found)
 
+    def numbered(self, connection: str, feed: str, first: int, last: int) -> list[Row]:
+        """The payloads of a feed with these numbers, whatever became of them, oldest first."""
+        mine = (payloads.c.connection == connection) & (payloads.c.feed == feed)
+        with self._database.read() as db:
+            wanted = select(payloads).where(mine & payloads.c.number.between(first, last))
+            return many(db.execute(wanted.order_by(payloads.c.number)))
+
+    def pages(self, walk: int) -> list[Row]:
+        """The payloads of a walk, whatever became of them, oldest first."""
+        with self._database.read() as db:
+            return many(db.execute(select(payloads).where(payloads.c.walk == walk).order_by(payloads.c.number)))
+
+    def first_received(self, connection: str, entity: str) -> int | None:
+        """When the first payload with rows of an entity landed; None if none ever did."""
+        with self._database.read() as db:
+            found = db.execute(
+                select(payloads.c.received_at, payloads.c.entities)
+                .where(payloads.c.connection == connection)
+                .order_by(payloads.c.landing)
+            )
+            return next((int(row.received_at) for row in found if entity in row.entities), None)
+
     def landed_paths(self) -> list[str]:
         """The path of every listed payload file."""
         with self._database.read() as db:

@@ -14,12 +14,13 @@ crash before it brings the receipt again, after it the message is settled alread
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Text, cast, delete, func, insert, select, update
 
 from postroad.errors import StateError
 from postroad.status import HELD, OPEN, Status
@@ -213,6 +214,13 @@ class Messages:
         wanted = select(messages.c.subscription).where(messages.c.status.in_(AWAITED) & (messages.c.handovers > 0))
         with self._database.read() as db:
             return set(db.execute(wanted.distinct()).scalars())
+
+    def naming(self, name: str, path: str) -> list[Row]:
+        """The messages of a subscription that name a file, or files below a folder that ends with `/`; oldest first."""
+        written = json.dumps(path)[1:-1]  # as the column's JSON has it
+        mine = (messages.c.subscription == name) & cast(messages.c.slices, Text).contains(written, autoescape=True)
+        with self._database.read() as db:
+            return many(db.execute(select(messages).where(mine).order_by(messages.c.id)))
 
     def held(self) -> list[Row]:
         """Messages that wait for a person."""

@@ -110,6 +110,12 @@ class Rejections:
         with self._database.read() as db:
             return many(db.execute(select(rejections).where(wanted).order_by(rejections.c.id)))
 
+    def of_key(self, connection: str, entity: str, key: str, most: int = 100) -> list[Row]:
+        """The rejections of a key of every stage and status, newest first."""
+        mine = (rejections.c.connection == connection) & (rejections.c.entity == entity) & (rejections.c.key == key)
+        with self._database.read() as db:
+            return many(db.execute(select(rejections).where(mine).order_by(rejections.c.id.desc()).limit(most)))
+
     def close_before(self, db: Connection, walk: Row, whole: int | None) -> None:
         """Within a closing transaction: what landed before a walk began is superseded by the walk (sequence 9).
 

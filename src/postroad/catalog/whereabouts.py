@@ -1,0 +1,189 @@
+"""What became of one record's versions in one subscription: its message's status, unless a rejection names it.
+
+Computed from the claim checks of messages, which name rows of files, and from the rejections of the key. Nothing is
+stored for a record that arrived, so nothing here can be out of date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from postroad.lake import Dataset
+from postroad.lake.finding import Found, KeyValues, rows_in
+from postroad.lake.slices import Slice
+from postroad.project import Delivery
+from postroad.project.where import bind
+from postroad.records import DELETE, OP
+from postroad.status import Status, Word
+from postroad.store.rows import Row
+from postroad.tracking import Tracking
+from postroad.tracking.holder import proven_dead
+from postroad.tracking.queue import PAUSED
+from postroad.tracking.runs import moment
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """One version in one subscription. `status` is a word of `status`; `received` is one that no message holds yet.
+
+    `message` is the message's number there, `attempts` counts its answers, `at` is when it was settled or dispatched.
+    """
+
+    subscription: str
+    status: str
+    sentence: str = ""
+    message: int | None = None
+    attempts: int = 0
+    at: datetime | None = None
+    rejection: int | None = None
+    cause: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {**asdict(self), "at": self.at.isoformat() if self.at else None}
+
+
+class Whereabouts:
+    """The versions of one key in one subscription. `rejections` are those of the key, newest first."""
+
+    def __init__(
+        self,
+        tracking: Tracking,
+        dataset: Dataset,
+        key: KeyValues,
+        name: str,
+        delivery: Delivery | None,
+        rejections: Sequence[Row],
+    ) -> None:
+        self.name = name
+        self._tracking = tracking
+        self._dataset = dataset
+        self._key = key
+        self._delivery = delivery
+        self._known = tracking.subscriptions.get(name)
+        self._rejections = [row for row in rejections if row["subscription"] == name]
+        self._first: list[Row] | None = None  # the messages that name files of the table
+        self._there: dict[int, Slice] = {}  # and where those have the key, by version
+        self._older = False
+
+    def of(self, found: Found, current: int | None) -> Delivered | None:
+        """Where a version stands; None if the subscription began behind it. `current` is the table's version."""
+        if self._known is None:
+            offset = self._delivery.offset if self._delivery else None
+            first = current if offset is None else offset + 1
+            later = first is not None and found.version >= first
+            return Delivered(self.name, Status.RECEIVED, "nothing was dispatched to it yet") if later else None
+        message = self._message(found)
+        if message is not None:
+            return self._told(found, message)
+        if found.version > self._known["offset"]:
+            return Delivered(self.name, Status.RECEIVED, "not dispatched yet")
+        if self._was_sent(found):
+            return Delivered(self.name, Word.PROCESSED, "it was sent and answered; its message is not remembered any more")
+        return None
+
+    def trouble(self) -> str | None:
+        """Why nothing is sent at the moment: a person's pause, a refusal, an outage; None if it is not so."""
+        known = self._known
+        if known is None:
+            return None
+        if known["status"] == PAUSED:
+            return f"{self.name} is paused: {known['reason']}; `postroad resume {self.name}` goes on"
+        if known["due_at"] > self._now():
+            until = f"{moment(known['due_at']):%Y-%m-%d %H:%M:%S}"
+            return f"{self.name} is left alone until {until} UTC: {known['last_outcome']}"
+        return None
+
+    def _message(self, found: Found) -> Row | None:
+        """The newest message that holds the row: what a message left unanswered went on in a later one."""
+        path = found.place.path
+        named = [row for row in self._tracking.messages.naming(self.name, path) if _holds(row, found.place)]
+        if named:
+            return named[-1]
+        place = self._places().get(found.version)
+        begun = [row for row in self._first or () if place is not None and _holds(row, place)]
+        return begun[-1] if begun else None
+
+    def _places(self) -> Mapping[int, Slice]:
+        """Where the files of the table hold the key that the subscription began with."""
+        if self._first is None:
+            self._first = self._tracking.messages.naming(self.name, f"{self._dataset.table.folder}/")
+            folder = f"{self._dataset.table.folder}/"
+            for path in sorted({path for row in self._first for path, *_ in row["slices"] if path.startswith(folder)}):
+                try:
+                    rows = list(rows_in(self._dataset.disk, path, self._dataset.table_schema, self._dataset, self._key))
+                except FileNotFoundError:  # it left the table long ago, so no open message names it
+                    continue
+                self._there |= {each.version: each.place for each in rows}
+        return self._there
+
+    def _was_sent(self, found: Found) -> bool:
+        """Whether a version that no message names any more was dispatched; called for the newest one first.
+
+        The rows that a subscription began with are those that the table had then: of each key the newest.
+        """
+        known = self._known or {}
+        begun = Delivery(known["dataset"], self.name, known["start"]).offset
+        if begun is not None:
+            return found.version > begun
+        if found.version > known["begun_at"]:
+            return True
+        older, self._older = self._older, True
+        return not older and found.row.column(OP.name)[0].as_py() != DELETE
+
+    def _told(self, found: Found, message: Row) -> Delivered:
+        answers = message["attempts"] + (message["settled_at"] is not None)
+        at = moment(message["settled_at"] or message["dispatched_at"])
+        for row in self._rejections:
+            if row["version"] == found.version and row["payload"] == message["id"]:
+                refused = row["status"] == "rejected"
+                status = Status.REJECTED if refused else Status.DISCARDED
+                sentence = row["sentence"] if refused else f"{row['sentence']}; {row['reason']}"
+                at = moment(row["rejected_at"] if refused else row["closed_at"])
+                return Delivered(self.name, status, sentence, message["number"], answers, at, row["id"], row["cause"])
+        word, sentence = self._word(message)
+        if not self._passes(found):
+            if message["status"] == Status.ACKNOWLEDGED and self._there.get(found.version) is not None:
+                word, sentence = Status.DISCARDED, "left out by where"
+            elif message["status"] == Status.ACKNOWLEDGED:
+                sentence = f"as a delete, for where leaves it out; {sentence}"
+        return Delivered(self.name, word, sentence, message["number"], answers, at)
+
+    def _passes(self, found: Found) -> bool:
+        """Whether the delivery's `where` lets a version pass; a delete goes to everybody."""
+        rule = self._delivery.cleaning.where if self._delivery is not None else None
+        if rule is None or found.row.column(OP.name)[0].as_py() == DELETE:
+            return True
+        (batch,) = found.row.combine_chunks().to_batches()
+        try:
+            return bool(bind(rule, self._dataset.entity.schema)(batch)[0].as_py())
+        except ValueError:  # the rule does not suit the columns, so nothing is sent, as `status` says
+            return True
+
+    def _word(self, message: Row) -> tuple[str, str]:
+        """A message's status, or the word for what it is doing while it is queued."""
+        if message["status"] != Status.QUEUED:
+            return message["status"], message["reason"] or ""
+        now = self._now()
+        if message["token"] is not None and message["lease_until"] > now and not proven_dead(message["holder"]):
+            return Word.PROCESSING, "a worker holds it"
+        known = self._known or {}
+        if message["handovers"]:
+            return Word.HANDED_OVER, f"since {moment(message['handed_at']):%Y-%m-%d %H:%M:%S} UTC; no receipt came yet"
+        due = max(message["due_at"], known.get("due_at", 0))
+        if due > now:
+            reason = known.get("last_outcome") if known.get("due_at", 0) > now else None
+            told = f"next attempt at {moment(due):%Y-%m-%d %H:%M:%S} UTC"
+            return Word.RETRYING, f"{told}: {reason}" if reason else told
+        return Status.QUEUED, "it waits for a worker"
+
+    def _now(self) -> int:
+        with self._tracking.database.read() as db:
+            return self._tracking.database.now(db)
+
+
+def _holds(message: Row, place: Slice) -> bool:
+    return any(path == place.path and first <= place.first < first + rows for path, first, rows, _ in message["slices"])
