@@ -67,23 +67,26 @@ class Whereabouts:
         self._rejections = [row for row in rejections if row["subscription"] == name]
         self._first: list[Row] | None = None  # the messages that name files of the table
         self._there: dict[int, Slice] = {}  # and where those have the key, by version
-        self._older = False
+        self._older = False  # whether a version was asked for that was there as it began
 
     def of(self, found: Found, current: int | None) -> Delivered | None:
-        """Where a version stands; None if the subscription began behind it. `current` is the table's version."""
+        """Where a version stands; None if the subscription began behind it. `current` is the table's version.
+
+        Asked from the newest version to the oldest.
+        """
         if self._known is None:
             offset = self._delivery.offset if self._delivery else None
             first = current if offset is None else offset + 1
             later = first is not None and found.version >= first
             return Delivered(self.name, Status.RECEIVED, "nothing was dispatched to it yet") if later else None
+        newest, self._older = not self._older, self._older or found.version <= self._known["begun_at"]
         message = self._message(found)
         if message is not None:
             return self._told(found, message)
         if found.version > self._known["offset"]:
             return Delivered(self.name, Status.RECEIVED, "not dispatched yet")
-        if self._was_sent(found):
-            return Delivered(self.name, Word.PROCESSED, "it was sent and answered; its message is not remembered any more")
-        return None
+        sentence = "it was sent and answered; its message is not remembered any more"
+        return Delivered(self.name, Word.PROCESSED, sentence) if self._was_sent(found, newest=newest) else None
 
     def trouble(self) -> str | None:
         """Why nothing is sent at the moment: a person's pause, a refusal, an outage; None if it is not so."""
@@ -120,8 +123,8 @@ class Whereabouts:
                 self._there |= {each.version: each.place for each in rows}
         return self._there
 
-    def _was_sent(self, found: Found) -> bool:
-        """Whether a version that no message names any more was dispatched; called for the newest one first.
+    def _was_sent(self, found: Found, *, newest: bool) -> bool:
+        """Whether a version that no message names any more was dispatched.
 
         The rows that a subscription began with are those that the table had then: of each key the newest.
         """
@@ -129,10 +132,7 @@ class Whereabouts:
         begun = Delivery(known["dataset"], self.name, known["start"]).offset
         if begun is not None:
             return found.version > begun
-        if found.version > known["begun_at"]:
-            return True
-        older, self._older = self._older, True
-        return not older and found.row.column(OP.name)[0].as_py() != DELETE
+        return found.version > known["begun_at"] or (newest and found.row.column(OP.name)[0].as_py() != DELETE)
 
     def _told(self, found: Found, message: Row) -> Delivered:
         answers = message["attempts"] + (message["settled_at"] is not None)
