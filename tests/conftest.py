@@ -71,7 +71,10 @@ def postgresql_url() -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Mongo:
-    """A database of a MongoDB-compatible server: its address, its name, and a plain client's view of it."""
+    """A database of a MongoDB-compatible server: how to reach it, its name, and a plain client's view of it.
+
+    An application that uses `url` goes by the database's name, so that failures can be meant for it alone.
+    """
 
     url: str
     name: str
@@ -84,8 +87,8 @@ def mongo() -> Iterator[Mongo]:
     address = setting("POSTROAD_TEST_MONGODB")
     if address is None:
         absent("a MongoDB-compatible server")
-    url = f"{address}?serverMonitoringMode=poll&heartbeatFrequencyMS=500"
     name = f"test_{secrets.token_hex(6)}"
+    url = f"{address}?serverMonitoringMode=poll&heartbeatFrequencyMS=500&appName={name}"
     with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=5000) as client:
         try:
             client.admin.command("ping")

@@ -1,8 +1,8 @@
 """The destination suite and more against a MongoDB-compatible server, read back by plain pymongo.
 
 The server is SecantusDB, which is none of MongoDB's: what is said here of MongoDB itself is as its manual has it. Its
-gaps that matter here: a write to a view is lost without an error, a name with a dollar sign is stored, and a document
-that breaks two unique indexes is told of the other one than `_id`.
+gaps that matter here: a write to a view is lost without an error, `distinct` finds nothing in a view, a name with a
+dollar sign is stored, and a document that breaks two unique indexes is told of the other one than `_id`.
 """
 
 from __future__ import annotations

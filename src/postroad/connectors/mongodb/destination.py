@@ -20,7 +20,12 @@ from postroad.records import VERSION, Check, Entity, Outcome, Package
 
 PATIENCE = 10_000  # milliseconds until there is a primary
 # What the url may say otherwise. A member that is gone is found within the patience, and a silent one in a minute.
-DEFAULTS = {"serverSelectionTimeoutMS": PATIENCE, "connectTimeoutMS": PATIENCE, "socketTimeoutMS": 60_000}
+DEFAULTS = {
+    "appName": "postroad",
+    "connectTimeoutMS": PATIENCE,
+    "serverSelectionTimeoutMS": PATIENCE,
+    "socketTimeoutMS": 60_000,
+}
 NEEDED = {"find", "insert", "update", "createIndex", "createCollection", "listCollections"}
 
 
@@ -114,7 +119,7 @@ class MongoDestination:
         url = self._settings.url.reveal()
         said = urlsplit(url).query.lower()
         options: dict[str, Any] = {name: value for name, value in DEFAULTS.items() if name.lower() not in said}
-        return MongoClient(url, appname="postroad", **options)
+        return MongoClient(url, **options)
 
     @cached_property
     def _database(self) -> Db:
