@@ -145,8 +145,13 @@ def test_a_parked_close_asks_a_person(shell: Shell, company: XledgerSimulator) -
     assert "max_deletes" in shell("run", code=3)
     parked = shell.json("rejected", "list", "--stage", "guard")
     assert parked[0]["cause"] == "close_parked"
+    assert "1 close or message waiting for you" in shell("rejected", "list")
+    assert "is compared anew" in shell("rejected", "retry", "xledger.timesheets", "--stage", "guard", "--dry-run")
     assert shell.json("status")["datasets"][0]["rows"] > reached(company)
     shell("rejected", "retry", "xledger.timesheets", "--stage", "guard")
+    assert "no parked close" in shell(
+        "rejected", "retry", "xledger.timesheets", "--stage", "guard", "--dry-run", code=2
+    )
     assert shell.json("status")["datasets"][0]["rows"] == reached(company)
     assert shell.json("rejected", "list") == []
 

@@ -150,6 +150,11 @@ class Feeds:
             wanted = select(payloads).where(mine & payloads.c.number.between(first, last))
             return many(db.execute(wanted.order_by(payloads.c.number)))
 
+    def landed(self, landing: int) -> Row | None:
+        """The payload of a landing number."""
+        with self._database.read() as db:
+            return first(db.execute(select(payloads).where(payloads.c.landing == landing)))
+
     def pages(self, walk: int) -> list[Row]:
         """The payloads of a walk, whatever became of them, oldest first."""
         with self._database.read() as db:

@@ -179,6 +179,19 @@ class Rejections:
             found = db.execute(select(*group, func.count()).where(wanted).group_by(*group))
             return {(row[0], row[1]): row[2] for row in found}
 
+    def groups(self, stage: str | None = None) -> list[Row]:
+        """The open rejections by dataset, subscription, stage and cause: how many, the newest of each; most first."""
+        group = [rejections.c[name] for name in ("connection", "entity", "subscription", "stage", "cause")]
+        wanted = rejections.c.status == "rejected"
+        if stage is not None:
+            wanted &= rejections.c.stage == stage
+        count = func.count().label("records")
+        found = select(*group, count, func.max(rejections.c.id).label("newest")).where(wanted).group_by(*group)
+        counted = found.subquery()
+        joined = select(counted, rejections.c.sentence).join(rejections, rejections.c.id == counted.c.newest)
+        with self._database.read() as db:
+            return many(db.execute(joined.order_by(counted.c.records.desc(), counted.c.newest.desc())))
+
     def counts(self) -> dict[tuple[str, str, str], int]:
         """How many rejections of the lake are open, by connection, entity and cause."""
         group = (rejections.c.connection, rejections.c.entity, rejections.c.cause)

@@ -277,6 +277,10 @@ def test_all_bad_rows_of_a_page_are_told_by_the_command_line_and_no_row_is_lost(
             assert shell.json("rejected", "show", str(found["id"]))["raw"] == edge.decode(errors="replace")
     parked = {each["key"] for each in shell.json("rejected", "list", "--stage", "guard")}
     assert parked == {f"[{key}]" for key in unreadable}
+    told = shell("rejected", "list", "--stage", "normalise")
+    assert f"{len(ROWS)} records, {len({cause for *_, cause in ROWS})} causes" in told
+    again = shell.json("rejected", "retry", "xledger.timesheets", "--dry-run")
+    assert [each["happens"].partition(":")[0] for each in again] == ["it is refused again"] * len(ROWS)
     server.page = page(*(good(key, "3.00") for key in range(1, 2 * size + 2)))
     shell("run", "--full-refresh")
     assert shell.json("rejected", "list") == []
