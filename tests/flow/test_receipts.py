@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from postroad.connectors.sql import connector
 from postroad.connectors.sql.settings import SqlSettings
 from postroad.errors import StateError, TransientError
-from postroad.project import Delivery
+from postroad.project import Cleaning, Delivery
+from postroad.project.where import parse_where
 from postroad.records import Entity, Outcome, Package, Receipt
 from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, Settle, Tools
@@ -283,6 +284,50 @@ def test_a_receipt_of_what_was_discarded_is_dropped(post: Post, room: Mailroom) 
     room.read()
     assert post.deliver()[HERE].messages == 1
     assert (statuses(post), room.refused) == (["discarded", "acknowledged"], [])
+
+
+def test_rows_that_a_delivery_leaves_out_are_no_records_of_a_receipt(post: Post, room: Mailroom) -> None:
+    """A receipt counts what was sent, in that order."""
+    few = Cleaning(where=parse_where("id <> 0 and id <> 4"))
+    post.deliveries = (replace(post.deliveries[0], cleaning=few),)
+    assert post.deliver()[HERE].handed_over == 4
+    room.read([0], [Outcome([1], "rejected", "refused", "no")])
+    room.read([1], [Outcome([2], "rejected", "refused", "it has but two")])
+    done = post.deliver()[HERE]
+    assert (done.records, done.rejected, len(room.refused)) == (1, 1, 1)
+    assert [row["key"] for row in post.rejected()] == ["[2]"]
+    room.read([1])
+    post.deliver()
+    assert post.look("select reason from moves where after = 'acknowledged' order by message") == [
+        ("1 acknowledged, 1 rejected, 1 left out by where",),
+        ("2 acknowledged, 1 left out by where",),
+    ]
+
+
+def test_a_receipt_that_rejects_waits_while_the_rule_is_another(post: Post, room: Mailroom) -> None:
+    """Under another rule another row would be meant; the receipt is there when the rule is put back."""
+    post.deliver()
+    room.read([0], [Outcome([0], "rejected", "refused", "no")])
+    before = post.deliveries
+    post.deliveries = (replace(before[0], cleaning=Cleaning(where=parse_where("id > 0"))),)
+    post.deliver()
+    assert len(room.receipts) == 1
+    assert any("a receipt waits" in each for each in post.said)
+    post.deliveries = before
+    assert post.deliver()[HERE].rejected == 1
+
+
+def test_a_receipt_for_a_delivery_that_is_not_at_work_waits(post: Post, room: Mailroom) -> None:
+    """Two targets share a queue of receipts, and one of them left the flows."""
+    post.deliveries = (*post.deliveries, Delivery("toy.books", "app.more"))
+    post.deliver()
+    room.read()
+    both, post.deliveries = post.deliveries, post.deliveries[1:]
+    assert post.deliver()["app.more"].messages == 2
+    assert len(room.receipts) == 2
+    post.deliveries = both
+    assert post.deliver()[HERE].messages == 2
+    assert not room.receipts
 
 
 def test_a_message_that_is_handed_over_in_part_is_a_bug(post: Post) -> None:
