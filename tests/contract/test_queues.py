@@ -38,6 +38,35 @@ class EmbeddedSuite(QueueSuite):
         drafts = [Draft([], 1, 1, 1)] * count
         self.books.messages.dispatch(wanted, known, drafts, known["offset"] if known else 0, lambda _: None)
 
+    def test_an_ordered_subscription_gives_its_oldest_message_only(self) -> None:
+        """By the commit that it begins with, though others are due; the next one once that has a final answer."""
+        name = "app.ordered"
+        wanted = Wanted(name, "toy.books", "app", "ordered", "current", ordered=True)
+        drafts = [Draft([], 1, version, version) for version in (2, 2, 3, 1)]
+        self.books.messages.dispatch(wanted, None, drafts, 3, lambda _: None)
+        self.put(self.names[0], 1)
+        names = [name, self.names[0]]
+        seen = []
+        for expected in (1, 2, 2, 3):
+            held = self.queue().take([name])
+            assert held is not None
+            seen.append(held.message)
+            assert held.from_version == expected
+            assert self.queue().take([name]) is None
+            if expected == 1:
+                other = self.queue().take(names)
+                assert other is not None
+                assert other.subscription == self.names[0]
+                self.books.messages.put_back(held, "down")
+                assert self.queue().take([name]) is None
+                self.later(10 * self.lease)
+                held = self.queue().take([name])
+                assert held is not None
+                assert held.message == seen[0]
+            assert self.settle(held)
+        assert len(set(seen)) == 4
+        assert self.queue().take([name]) is None
+
     def settle(self, held: Held) -> bool:
         """All well."""
         try:

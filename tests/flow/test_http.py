@@ -67,12 +67,14 @@ def test_what_a_person_types(shell: Shell, api: ApiSimulator) -> None:
     assert shell.json("status")["deliveries"][0]["lag"] == 0
 
 
-def test_whatever_goes_wrong_on_the_way_every_row_arrives(shell: Shell, api: ApiSimulator) -> None:
-    """Each fault again and again, between changes; what was refused whole is found by halves."""
+@pytest.mark.parametrize("versions", ["compared", "ignored"])
+def test_whatever_goes_wrong_on_the_way_every_row_arrives(shell: Shell, api: ApiSimulator, versions: str) -> None:
+    """Faults again and again, between changes; also where the receiver keeps what came last."""
+    api.store.compares = versions == "compared"
+    settings = shell.folder / "postroad.yaml"
+    settings.write_text(settings.read_text().replace("versions: compared", f"versions: {versions}"))
     draw = random.Random(7)
     kinds = ["refuse", "drop_before", "status", "drop_after", "cut", "malformed", "deep", "empty", "half", "swapped"]
-    with _hasty(shell.folder) as app:
-        app.runs.start()
     for number in range(2, 8):
         drop(shell.folder, number, {f"A-{draw.randrange(1000, 1040)}": f"{number} {each}" for each in range(25)})
         for kind in draw.sample(kinds, 5):

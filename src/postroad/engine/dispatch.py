@@ -7,7 +7,9 @@ to pin it. A message is a claim check of at most 5,000 records; the rows are not
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from postroad.catalog.deliveries import disagreement
@@ -42,7 +44,7 @@ def dispatch(route: Route, patience: float = PATIENCE) -> int:
         if found is None:
             return 0
         offset, slices = found
-        drafts = drafts_of(slices)
+        drafts = [draft for part in _parts(route, slices) for draft in drafts_of(part)]
         messages = route.bench.tracking.messages
         messages.dispatch(route.wanted, known, drafts, offset, lambda db: leases.fence(db, lease))
     return len(drafts)
@@ -53,7 +55,18 @@ def _known(route: Route) -> Mapping[str, Any] | None:
     other = None if known is None else disagreement(route.delivery, known)
     if other is not None:
         raise ConfigError(other)
+    if known is not None and known["ordered"] != route.ordered:
+        raise ConfigError(
+            f"{route.name} was sent {'in' if known['ordered'] else 'without'} order so far: name another target"
+        )
     return known
+
+
+def _parts(route: Route, slices: Versioned) -> Iterable[Versioned]:
+    """What may stand in one message: where order counts one commit, which holds each key once."""
+    if not route.ordered:
+        return [slices]
+    return [list(group) for _, group in groupby(slices, key=itemgetter(0))]
 
 
 def _news(route: Route, dataset: Dataset, known: Mapping[str, Any] | None) -> bool:

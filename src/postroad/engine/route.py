@@ -13,7 +13,7 @@ from postroad.lake import Dataset
 from postroad.lake.slices import Slice, SliceReader
 from postroad.project import Delivery
 from postroad.records import CHANGED_AT, OP, VERSION, Entity, Facts
-from postroad.sdk.connector import Destination
+from postroad.sdk.connector import Destination, Ordered
 from postroad.tracking.queue import Held, Json
 from postroad.tracking.runs import moment
 from postroad.tracking.subscriptions import Wanted
@@ -45,7 +45,13 @@ class Route:
         """The subscription as the project describes it."""
         delivery = self.delivery
         cleaning = delivery.cleaning.digest
-        return Wanted(delivery.to, delivery.dataset, delivery.destination, delivery.target, delivery.start, cleaning)
+        place = (delivery.destination, delivery.target)
+        return Wanted(delivery.to, delivery.dataset, *place, delivery.start, cleaning, self.ordered)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the receiver takes what comes, so that messages have to come in order."""
+        return isinstance(self.destination, Ordered) and self.destination.ordered
 
     def dataset(self, version: int) -> Dataset:
         """The dataset with the columns that it has at that version."""

@@ -179,6 +179,17 @@ class HandsOver(Protocol):
         ...
 
 
+@runtime_checkable
+class Ordered(Protocol):
+    """What a destination has besides if its receiver may be one that takes what comes, without comparing versions.
+
+    Where `ordered` is true, messages come in the order of their commits, one at a time: the next one after the one
+    before has its answer, and no message holds two versions of a key.
+    """
+
+    ordered: bool
+
+
 @dataclass(frozen=True)
 class Tools:
     """What the engine gives to a connector: the shared budget, the clock (seconds since 1970) and how to sleep.

@@ -185,6 +185,7 @@ subscriptions = Table(
     Column("target", String, nullable=False),
     Column("start", String, nullable=False),
     Column("cleaning", String),
+    Column("ordered", Boolean, nullable=False, server_default=false()),
     Column("offset", BigInteger, nullable=False),
     Column("last_number", BigInteger, nullable=False),
     Column("status", String, nullable=False),

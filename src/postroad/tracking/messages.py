@@ -22,15 +22,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Text, cast, delete, func, insert, select, update
 
-from postroad.errors import StateError
+from postroad.errors import BusyError, StateError
 from postroad.status import HELD, OPEN, Status
 from postroad.store.database import Database
 from postroad.store.rows import Row, first, many
 from postroad.store.schema import messages, moves, subscriptions
 from postroad.telemetry import Point
+from postroad.tracking.holder import proven_dead
 from postroad.tracking.moves import move_message, note_move
 from postroad.tracking.queue import UNPUBLISHED, Held, Json, require_ours, set_ours
 from postroad.tracking.rejections import Refused, Rejections
+from postroad.tracking.runs import moment
 from postroad.tracking.subscriptions import Wanted, advance, answered, failed, next_numbers
 
 WORKER, RECEIPT = "worker", "receipt"
@@ -170,11 +172,14 @@ class Messages:
     def retry(self, name: str, drafts: Sequence[Draft], closed: Sequence[int], actor: str) -> None:
         """By a person's wish: send rejected records again, and queue what is held.
 
-        The rejections close in the same transaction; a record that is refused again has a new one.
+        The rejections close in the same transaction; a record that is refused again has a new one. BusyError if
+        order counts and somebody sends: that may hold a newer version, which would not close the rejection any more.
         """
         with self._database.write(Point.DISPATCHED) as db:
             now = self._database.now(db)
             row = db.execute(select(subscriptions).where(subscriptions.c.name == name)).mappings().one()
+            if row["ordered"]:
+                self._require_nothing_sent(db, name, closed, now)
             numbers = next_numbers(dict(row), len(drafts))
             for number, draft in zip(numbers, drafts, strict=True):
                 of = {"batch": number - numbers[0] + 1, "batches": len(drafts)}
@@ -186,6 +191,14 @@ class Messages:
             for each in many(db.execute(select(messages).where(_of(name, HELD)))):
                 free = {"leases": 0, "due_at": 0, "settled_at": None, "handovers": 0, "handed_at": None, **UNPUBLISHED}
                 move_message(db, each["id"], Status(each["status"]), Status.QUEUED, "retried", actor, now, **free)
+
+    def _require_nothing_sent(self, db: Connection, name: str, closed: Sequence[int], now: int) -> None:
+        if not self._rejections.all_open(db, closed):
+            raise BusyError(f"a newer version of a record of {name} has arrived meanwhile: try again", moment(now))
+        flying = _of(name, [Status.QUEUED]) & messages.c.token.is_not(None) & (messages.c.lease_until > now)
+        for row in many(db.execute(select(messages).where(flying))):
+            if not proven_dead(row["holder"]):
+                raise BusyError(f"a message of {name} is being sent: try again in a moment", moment(row["lease_until"]))
 
     def discard(self, name: str, actor: str, statuses: Sequence[Status] = HELD) -> int:
         """By a person's wish: drop the messages of a subscription in these statuses; how many there were."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from sqlalchemy import BindParameter, Connection, bindparam, select, update
 
 from postroad.errors import LostClaimError
-from postroad.status import Status
+from postroad.status import OPEN, Status
 from postroad.store.database import Database
 from postroad.store.rows import Row, first, many
 from postroad.store.schema import messages, subscriptions
@@ -36,7 +36,22 @@ _NAMES: BindParameter[Any] = bindparam("names", expanding=True)
 AWAKE = select(subscriptions.c.name).where(
     (subscriptions.c.status == ACTIVE) & (subscriptions.c.due_at <= _NOW) & subscriptions.c.name.in_(_NAMES)
 )
-DUE = (messages.c.status == Status.QUEUED) & (messages.c.due_at <= _NOW) & messages.c.subscription.in_(AWAKE)
+_LINE, _OTHER = subscriptions.alias("line"), messages.alias("other")
+_OLDEST = (
+    select(_OTHER.c.id)
+    .where((_OTHER.c.subscription == _LINE.c.name) & _OTHER.c.status.in_(OPEN))
+    .order_by(_OTHER.c.from_version, _OTHER.c.id)
+    .limit(1)
+    .correlate(_LINE)
+    .scalar_subquery()
+)
+_ORDERED = _LINE.c.ordered & _LINE.c.name.in_(_NAMES)
+# Where order counts: no message that is older waits, whatever for. So nobody holds another one either.
+_IN_TURN = messages.c.subscription.not_in(select(_LINE.c.name).where(_ORDERED)) | messages.c.id.in_(
+    select(_OLDEST).where(_ORDERED)
+)
+_QUEUED = (messages.c.status == Status.QUEUED) & (messages.c.due_at <= _NOW)
+DUE = _QUEUED & messages.c.subscription.in_(AWAKE) & _IN_TURN
 UNHELD = messages.c.token.is_(None) | (messages.c.lease_until <= _NOW)
 _FREE = select(messages).where(DUE & UNHELD).order_by(messages.c.id).limit(1)
 _TAKEN = select(messages).where(DUE & messages.c.token.is_not(None))
@@ -86,7 +101,8 @@ class Queue(Protocol):
     def take(self, names: Sequence[str]) -> Held | None:
         """A message of these subscriptions that is due and that nobody holds, now held by us; None if there is none.
 
-        Paused subscriptions, and those that wait after an outage, give none.
+        Paused subscriptions, and those that wait after an outage, give none. Of an ordered one only the oldest that has
+        no final answer is given, by the commit that it begins with, and nothing while somebody holds another.
         """
         ...
 
@@ -115,7 +131,7 @@ class EmbeddedQueue:
         self._busy = False
 
     def take(self, names: Sequence[str]) -> Held | None:
-        """See `Queue.take`. The oldest first, but nobody may rely on an order."""
+        """See `Queue.take`. The oldest first, but only who is ordered may rely on that."""
         # An idle worker looks before it writes; one that has just had a message expects another.
         if not self._busy and not self._any(names):
             return None

@@ -136,6 +136,12 @@ class Rejections:
         for start in range(0, len(ids), BATCH):
             _close(db, rejections.c.id.in_(ids[start : start + BATCH]), reason, self._database.now(db))
 
+    def all_open(self, db: Connection, ids: Sequence[int]) -> bool:
+        """Within a transaction that closes them: whether nobody has closed any of these yet."""
+        parts = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
+        found = select(func.count()).select_from(rejections).where(rejections.c.status == "rejected")
+        return sum(db.execute(found.where(rejections.c.id.in_(part))).scalar_one() for part in parts) == len(ids)
+
     def refuse(
         self, db: Connection, dataset: tuple[str, str], subscription: str, message: int, refused: Sequence[Refused]
     ) -> None:

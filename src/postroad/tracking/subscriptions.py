@@ -30,7 +30,8 @@ LONGEST = 300_000_000  # microseconds between two tries of a receiver that is do
 class Wanted:
     """A subscription as the project describes it.
 
-    `start` says what its first messages hold, `cleaning` is a digest of what its delivery makes of the rows.
+    `start` says what its first messages hold, `cleaning` is a digest of what its delivery makes of the rows. `ordered`:
+    its messages are sent in the order of their commits, one at a time.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Wanted:
     target: str
     start: str
     cleaning: str = ""
+    ordered: bool = False
 
 
 class Subscriptions:

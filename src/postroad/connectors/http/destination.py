@@ -41,6 +41,7 @@ class HttpDestination:
     def __init__(self, settings: HttpSettings, tools: Tools) -> None:
         self._settings = settings
         self._tools = tools
+        self.ordered = settings.versions == "ignored"
 
     def check(self) -> Iterator[Check]:
         """See `Destination.check`."""

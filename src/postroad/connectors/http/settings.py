@@ -149,8 +149,9 @@ class HttpSettings(_Model):
         default="retry", description="What 409 says: the same is still being worked on, or a record is in the way."
     )
 
-    versions: Literal["compared"] = Field(
-        description="The receiver leaves what has a newer _version alone, deleted records too."
+    versions: Literal["compared", "ignored"] = Field(
+        description="compared: the receiver leaves what has a newer _version alone, deleted records too. ignored: it "
+        "takes what comes, so batches are sent in order, one at a time."
     )
     idempotent: bool = Field(
         default=True, description="The same batch twice does no harm. false: one whose answer was lost is held."
