@@ -393,6 +393,23 @@ class QueueSuite(ABC):
         assert len({each.token for each in found}) == 6
         assert all(each.leases == 1 for each in found)
 
+    def test_what_is_taken_beside_a_message_is_held_as_it_is(self) -> None:
+        """A queue may give further ones with a message, or none; each is somebody's, and is settled by its token."""
+        self.put(self.names[0], 5)
+        queue, other = self.queue(), self.queue()
+        held = queue.take(self.names)
+        assert held is not None
+        more = queue.more(held, 2, 100)
+        assert len(more) <= 2
+        assert {each.subscription for each in more} <= {held.subscription}
+        assert not queue.more(held, 2, 0)
+        rest = [other.take(self.names) for _ in range(4 - len(more))]
+        found = [held, *more, *(each for each in rest if each is not None)]
+        assert len({each.message for each in found}) == len(found) == 5
+        assert other.take(self.names) is None
+        assert all(queue.renew(each) for each in [held, *more])
+        assert all(self.settle(each) for each in found)
+
     def test_a_settled_message_never_comes_back(self) -> None:
         """However long one waits."""
         self.put(self.names[0], 2)

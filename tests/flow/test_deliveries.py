@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import permutations
@@ -64,6 +65,18 @@ def post(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Post:
     post.change({number: f"book {number}" for number in range(6)})
     post.change({6: "book 6", 0: "book 0 again", 1: None})
     return post
+
+
+class Counted(Trap):
+    """Counts what becomes durable, and kills nobody."""
+
+    def __init__(self) -> None:
+        super().__init__(P.RUN_CLAIMED, nth=0)
+        self.counts: Counter[Point] = Counter()
+
+    def after(self, point: Point) -> None:
+        """See `Trap.after`."""
+        self.counts[point] += 1
 
 
 def refusing(word: str) -> Callable[[Package], None]:
@@ -433,6 +446,67 @@ def test_a_message_over_which_workers_die_is_halved_and_then_held(post: Post) ->
     assert (rejected["cause"], rejected["key"]) == ("poison", "[4]")
     post.faults.clear()
     post.do(lambda app: app.rejections.retry(HERE, "deliver"))
+    post.assert_law()
+
+
+def test_small_messages_are_settled_together(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a package, and one transaction writes all their outcomes; each has its own moves."""
+    small_messages(monkeypatch, 1)
+    post = Post(folder)
+    post.change(dict.fromkeys(range(20), "text"))
+    counted = Counted()
+    post.deliver(counted)
+    assert (counted.counts[P.MESSAGE_TAKEN], counted.counts[P.PACKAGE_SENT], counted.counts[P.MESSAGE_SETTLED]) == (
+        3,
+        20,
+        1,
+    )
+    assert post.look("select count(*), sum(after = 'acknowledged') from moves") == [(40, 20)]
+    assert post.look("select distinct token, leases from messages") == [(None, 0)]
+    post.assert_law()
+
+
+def test_a_kill_suspects_no_message_beside_the_one_that_killed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was taken together is sent one by one from then on: only the record that kills is told as poison."""
+    small_messages(monkeypatch, 1)
+    post = Post(folder)
+    post.change({number: f"book {number}" for number in range(8)})
+
+    def deadly(package: Package) -> None:
+        if "book 4" in package.body.column("text").to_pylist():
+            raise KeyboardInterrupt
+
+    post.faults["app"] = deadly
+    for _ in range(10):
+        try:
+            post.deliver()
+            break
+        except KeyboardInterrupt:
+            post.now += LEASES_ARE_OVER
+    assert [(row["cause"], row["key"]) for row in post.rejected()] == [("poison", "[4]")]
+    assert {4: "book 4", **post.received()} == post.books
+
+
+def test_an_outage_amid_messages_gives_the_others_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What went well before is settled, and nothing is held against what nobody sent."""
+    small_messages(monkeypatch, 1)
+    post = Post(folder)
+    post.change({number: f"book {number}" for number in range(8)})
+    sent: list[Package] = []
+
+    def down(package: Package) -> None:
+        sent.append(package)
+        if len(sent) == 4:
+            raise TransientError("down")
+
+    post.faults["app"] = down
+    assert post.deliver()[HERE].records == 3
+    assert len(sent) == 4
+    assert post.look("select status, token, leases, count(*) from messages group by 1 order by 1") == [
+        ("acknowledged", None, 0, 3), ("queued", None, 0, 5),
+    ]  # fmt: skip
+    assert post.look("select failures from subscriptions") == [(1,)]
+    post.settle()
     post.assert_law()
 
 

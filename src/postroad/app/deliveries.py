@@ -62,9 +62,9 @@ class Deliveries:
             receipts = self._receipts(drain, routes)
             receipts.collect()
             self._dispatch(drain, routes)
-            while (most is None or most > 0) and drain.one():
+            while (most is None or most > 0) and (sent := drain.some(most)):
                 self._app.stop.check()
-                most = None if most is None else most - 1
+                most = None if most is None else most - sent
             receipts.collect()
         self._drop_settled()
         for name, done in drain.done.items():
@@ -188,7 +188,7 @@ class Deliveries:
                 if time.monotonic() >= look:
                     receipts.collect()
                     look = time.monotonic() + IDLE
-                if not drain.one():
+                if not drain.some():
                     return
         except (DatabaseError, LakeError) as error:
             self._app.reporter.say(str(error))

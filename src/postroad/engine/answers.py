@@ -20,9 +20,13 @@ def refusals(rows: pa.RecordBatch, route: Route, outcome: Outcome) -> Iterator[R
         yield Refused(place, text, version, outcome.cause, outcome.sentence)
 
 
-def newer(tracking: Tracking, route: Route, rows: pa.RecordBatch, applied: Sequence[int]) -> dict[str, int]:
+def open_keys(tracking: Tracking, route: Route) -> set[str]:
+    """The keys of which a record is rejected."""
+    return {row["key"] for row in tracking.rejections.refused(route.name)}
+
+
+def newer(open_ones: set[str], route: Route, rows: pa.RecordBatch, applied: Sequence[int]) -> dict[str, int]:
     """The accepted versions of keys with an open rejection. Key texts cost a loop: only where there is one."""
-    open_ones = {row["key"] for row in tracking.rejections.refused(route.name)}
     if not open_ones:
         return {}
     taken = rows.take(pa.array(applied, pa.int64()))

@@ -9,11 +9,13 @@ is in doubt in the end.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import pyarrow as pa
 
-from postroad.engine.answers import newer, refusals
+from postroad.engine.answers import newer, open_keys, refusals
 from postroad.engine.bench import Reporter
 from postroad.engine.cleaning import Cleaned
 from postroad.engine.heart import Heart
@@ -36,9 +38,10 @@ from postroad.status import Status
 from postroad.telemetry import Point, Stage
 from postroad.tracking import Tracking
 from postroad.tracking.messages import Answer, Child
-from postroad.tracking.queue import Held
+from postroad.tracking.queue import Held, taken_over
 from postroad.tracking.runs import moment
 
+TOGETHER, ROOM = 200, 5_000  # messages, and records in them, whose outcomes are written in one transaction
 MOST_LEASES = 5  # ended without an answer: then the message itself is suspected
 MOST_HANDOVERS = 3  # of a message of which no receipt comes
 MOST_ATTEMPTS = 8  # of a record that the receiver wants again, later
@@ -91,6 +94,16 @@ class _Sent:
         )
 
 
+@dataclass(frozen=True)
+class _Well:
+    """A message of which nothing was refused and nothing goes on, and the places of what the receiver holds of it."""
+
+    held: Held
+    rows: pa.RecordBatch
+    applied: list[Sequence[int]]
+    answer: Answer
+
+
 class Drain:
     """Delivers messages of some subscriptions, one after another."""
 
@@ -100,35 +113,71 @@ class Drain:
         self._reporter = reporter
         self._routes = routes
         self._left: set[str] = set()
+        self._waits = False  # the receiver at hand is left alone for now
+        self._well: list[_Well] = []
         self.done = {name: Delivered() for name in routes}
 
     def leave(self, name: str) -> None:
         """Send nothing of a subscription whose line of the flow a person has to mend."""
         self._left.add(name)
 
-    def one(self) -> bool:
-        """Deliver one message; False if none is due."""
+    def some(self, most: int | None = None) -> int:
+        """Deliver a message, and small ones of its subscription with it; how many those were, 0 if none is due."""
         held = self._tracking.queue.take([name for name in self._routes if name not in self._left])
         if held is None:
-            return False
-        try:
-            with self._heart.keeps(self._tracking.queue.renew, held):
-                self._deliver(self._routes[held.subscription], held)
-        except LostClaimError as lost:
-            self._reporter.say(str(lost))
-        return True
+            return 0
+        route, together = self._routes[held.subscription], [held]
+        if held.leases == 1 and held.records < ROOM and most != 1:
+            room = min(most or TOGETHER, TOGETHER) - 1
+            together += self._tracking.queue.more(held, room, ROOM - held.records)
+        with self._heart.keeps(self._renew, together):
+            self._together(route, together)
+        return len(together)
 
-    def _deliver(self, route: Route, held: Held) -> None:
+    def _renew(self, together: Sequence[Held]) -> bool:
+        return any([self._tracking.queue.renew(held) for held in together])  # noqa: C419 - each of them
+
+    def _together(self, route: Route, together: Sequence[Held]) -> None:
+        """Send one after the other, then write the outcomes of all that went well at once.
+
+        So a kill in between repeats at most these, which are no more records than one message may have.
+        """
         self._reporter.stage(Stage.DRAIN, route.name)
+        self._waits, self._well, sent = False, [], 0
+        for held, rows in zip(together, self._rows(route, together), strict=True):
+            if sent and (self._waits or route.bench.stop.asked):
+                break
+            sent += 1
+            try:
+                self._deliver(route, held, rows)
+            except LostClaimError as lost:
+                self._reporter.say(str(lost))
+        if together[sent:]:
+            self._tracking.messages.give_back(together[sent:])
+        self._settle_well(route)
+
+    def _rows(self, route: Route, together: Sequence[Held]) -> Sequence[pa.RecordBatch | None]:
+        """The rows of several messages, read in one go; None for one that is to be read by itself."""
+        if len(together) > 1:
+            with suppress(LakeError, StateError):  # which of them it is shows when each is read by itself
+                dataset = route.dataset(max(held.to_version for held in together))
+                rows = route.rows(dataset, [each for held in together for each in held.slices])
+                ends = accumulate(held.records for held in together)
+                return [rows.slice(end - held.records, held.records) for held, end in zip(together, ends, strict=True)]
+        return [None] * len(together)
+
+    def _deliver(self, route: Route, held: Held, rows: pa.RecordBatch | None) -> None:
+        """Send one message and write its outcome, unless it went well: then that is noted, to be written soon."""
         if held.leases > MOST_LEASES:
             self._suspect(route, held)
             return
         if held.handovers >= MOST_HANDOVERS:
             self._no_receipt(route, held)
             return
-        rows = self._read(route, held)
+        rows = self._read(route, held) if rows is None else rows
         if rows is None:
             return
+        self._reporter.progress(route.name, rows.num_rows, rows.nbytes)
         try:
             sent = self._sent(route, held, rows)
         except OutcomeUnknownError as error:
@@ -152,7 +201,6 @@ class Drain:
             self._tracking.messages.hold(held, Status.DEAD_LETTERED, str(error))
             self._problem(route, str(error))
             return None
-        self._reporter.progress(route.name, rows.num_rows, rows.nbytes)
         return rows
 
     def _sent(self, route: Route, held: Held, rows: pa.RecordBatch) -> _Sent:
@@ -188,6 +236,28 @@ class Drain:
             middle = place.start + len(place) // 2
             sent.refused += [range(place.start, middle), range(middle, place.stop)]
 
+    def _settle_well(self, route: Route) -> None:
+        """Write what went well; apart from the others those that close a rejection of an older version."""
+        well, self._well = self._well, []
+        if not well:
+            return
+        open_ones, plain, lost = open_keys(self._tracking, route), [], []
+        for each in well:
+            found = newer(open_ones, route, each.rows, [place for places in each.applied for place in places])
+            if not found:
+                plain.append((each.held, each.answer))
+                continue
+            try:
+                self._tracking.messages.settle(each.held, replace(each.answer, newer=found), _dataset(route))
+            except LostClaimError:
+                lost.append(each.held)
+        lost += self._tracking.messages.settle_all(plain) if plain else []
+        for held in lost:
+            self._reporter.say(str(taken_over(held)))
+        done = self.done[route.name]
+        done.messages += len(well) - len(lost)
+        done.records += sum(each.answer.accepted for each in well if each.held not in lost)
+
     def _settle(self, route: Route, held: Held, rows: pa.RecordBatch, sent: _Sent) -> None:
         """Write the outcome: what is unanswered moves to messages of its own, what was refused is listed."""
         if sent.handed:
@@ -204,15 +274,14 @@ class Drain:
         if sent.again and not given_up:
             wait = min(RETRY_FIRST * 2**held.attempts, RETRY_LONGEST)
             children.append(_child(held, sorted(sent.again), held.attempts + 1, wait))
-        answer = Answer(
-            accepted=sum(map(len, sent.applied)),
-            left_out=sent.left_out,
-            refused=[each for outcome in sent.rejected for each in refusals(rows, route, outcome)],
-            children=children,
-            newer=newer(self._tracking, route, rows, [each for places in sent.applied for each in places]),
-            by=sent.by,
-        )
-        self._tracking.messages.settle(held, answer, (route.delivery.connection, route.delivery.entity))
+        answer = Answer(accepted=sum(map(len, sent.applied)), left_out=sent.left_out, children=children, by=sent.by)
+        if not sent.rejected and not children:
+            self._well.append(_Well(held, rows, sent.applied, answer))
+            return
+        answer.refused = [each for outcome in sent.rejected for each in refusals(rows, route, outcome)]
+        applied = [each for places in sent.applied for each in places]
+        answer.newer = newer(open_keys(self._tracking, route), route, rows, applied)
+        self._tracking.messages.settle(held, answer, _dataset(route))
         done = self.done[route.name]
         done.messages += 1
         done.records += answer.accepted
@@ -231,7 +300,7 @@ class Drain:
             sentence = f"{MOST_LEASES} workers ended while they sent it"
             answer = Answer(refused=list(refusals(rows, route, Outcome([0], "rejected", POISON, sentence))))
             self.done[route.name].rejected += 1
-        self._tracking.messages.settle(held, answer, (route.delivery.connection, route.delivery.entity))
+        self._tracking.messages.settle(held, answer, _dataset(route))
 
     def _no_receipt(self, route: Route, held: Held) -> None:
         since = f"{moment(held.handed_at):%Y-%m-%d %H:%M:%S} UTC" if held.handed_at else "long ago"
@@ -242,12 +311,18 @@ class Drain:
     def _put_back(
         self, route: Route, held: Held, error: PostroadError, wait: float | None = None, *, pause: bool = False
     ) -> None:
+        self._waits = True
+        self._settle_well(route)  # first: an answer after an outage ends it
         self._tracking.messages.put_back(held, str(error), wait, pause=pause)
         self._problem(route, f"paused: {error}" if pause else str(error))
 
     def _problem(self, route: Route, sentence: str) -> None:
         self.done[route.name].problem = sentence
         self._reporter.say(f"{route.name}: {sentence}")
+
+
+def _dataset(route: Route) -> tuple[str, str]:
+    return route.delivery.connection, route.delivery.entity
 
 
 def _note(sent: _Sent, place: range, package: Package, outcomes: Sequence[Outcome]) -> None:

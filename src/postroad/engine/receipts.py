@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Literal
 
 from postroad.catalog.deliveries import disagreement
-from postroad.engine.answers import newer, refusals
+from postroad.engine.answers import newer, open_keys, refusals
 from postroad.engine.bench import Reporter
 from postroad.engine.drain import Delivered
 from postroad.engine.route import Route
@@ -110,6 +110,6 @@ class Receipts:
         return Answer(
             len(applied),
             refused=[each for outcome in said for each in refusals(rows, route, outcome)],
-            newer=newer(self._tracking, route, rows, cleaned.original(applied)),
+            newer=newer(open_keys(self._tracking, route), route, rows, cleaned.original(applied)),
             left_out=rows.num_rows - cleaned.records.num_rows,
         )

@@ -66,7 +66,7 @@ class Route:
 
     def cleaner(self, dataset: Dataset) -> Cleaner:
         """The delivery's rule for the columns that the dataset has; ConfigError if it does not suit them."""
-        if self._cleaner is None or self._cleaner[0] != dataset.entity:
+        if self._cleaner is None or self._cleaner[0] is not dataset.entity:
             cleaner = Cleaner(self.delivery.cleaning, self.delivery.target, dataset.entity)
             self._cleaner = dataset.entity, cleaner
         return self._cleaner[1]

@@ -6,7 +6,7 @@ Names carry their writer's token and are never used twice, so a file of the righ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -104,6 +104,20 @@ def picked(slices: Sequence[Slice], places: Sequence[int]) -> list[Slice]:
     return found
 
 
+def joined(slices: Iterable[Slice]) -> Iterator[Slice]:
+    """The same rows in the same order, those that follow each other in a file as one slice."""
+    last: Slice | None = None
+    for each in slices:
+        if last is not None and last.path == each.path and last.first + last.rows == each.first:
+            last = Slice(last.path, last.first, last.rows + each.rows, last.size)
+            continue
+        if last is not None:
+            yield last
+        last = each
+    if last is not None:
+        yield last
+
+
 class SliceReader:
     """Reads slices; keeps a file open behind the last one, since the messages of one file follow each other."""
 
@@ -118,7 +132,7 @@ class SliceReader:
         """
         schema = dataset.changes_schema
         found = [schema.empty_table()]
-        for each in slices:
+        for each in joined(slices):
             self._require(each)
             try:
                 found += [_as_changes(rows, schema) for rows in self._from(each).rows(each.first, each.rows)]

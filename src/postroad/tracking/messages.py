@@ -29,8 +29,8 @@ from postroad.store.rows import Row, first, many
 from postroad.store.schema import messages, moves, subscriptions
 from postroad.telemetry import Point
 from postroad.tracking.holder import proven_dead
-from postroad.tracking.moves import move_message, note_move
-from postroad.tracking.queue import UNPUBLISHED, Held, Json, require_ours, set_ours
+from postroad.tracking.moves import move_message, move_queued, note_move, note_new
+from postroad.tracking.queue import UNPUBLISHED, Held, Json, all_ours, require_ours, set_ours
 from postroad.tracking.rejections import Refused, Rejections
 from postroad.tracking.runs import moment
 from postroad.tracking.subscriptions import Wanted, advance, answered, failed, next_numbers
@@ -38,7 +38,8 @@ from postroad.tracking.subscriptions import Wanted, advance, answered, failed, n
 WORKER, RECEIPT = "worker", "receipt"
 AWAITED = (Status.QUEUED, Status.IN_DOUBT)  # what a receipt may settle
 _FREE = {"token": None, "holder": None, "lease_until": None, "leases": 0}
-AT_ONCE = 1_000  # messages that are dropped in one transaction
+AT_ONCE = 1_000  # messages that one statement writes or drops
+_NEW_ALL = insert(messages).returning(messages.c.id, sort_by_parameter_order=True)
 _NEW = insert(messages).returning(messages.c.id)  # made once, as are those of the other books
 
 
@@ -112,9 +113,7 @@ class Messages:
             fence(db)
             now = self._database.now(db)
             advance(db, wanted, known, offset, last, now)
-            for number, draft in zip(numbers, drafts, strict=True):
-                of = {"batch": number - numbers[0] + 1, "batches": len(drafts)}
-                self._new(db, wanted.name, number, now, "dispatch", **of, **vars(draft))
+            self._new_all(db, wanted.name, numbers, drafts, now, "dispatch")
 
     def settle(self, held: Held, answer: Answer, dataset: tuple[str, str]) -> None:
         """Write a message's outcome; LostClaimError if it is not ours any more."""
@@ -126,6 +125,28 @@ class Messages:
             for child in answer.children:
                 self._child(db, held, child, now)
             self._answered(db, held.message, held.subscription, answer, dataset, told, now)
+
+    def settle_all(self, answers: Sequence[tuple[Held, Answer]]) -> list[Held]:
+        """Write the outcomes of messages of one subscription of which nothing was refused or goes on: one transaction.
+
+        Those that are not ours any more are left alone, and given back.
+        """
+        with self._database.write(Point.MESSAGE_SETTLED) as db:
+            ours = all_ours(db, [held for held, _ in answers])
+            now = self._database.now(db)
+            moved = [
+                (held.message, *answer.status(), held.attempts) for held, answer in answers if held.message in ours
+            ]
+            if moved:
+                move_queued(db, moved, WORKER, now, settled_at=now, **_FREE)
+                answered(db, answers[0][0].subscription, moved[-1][2], now)
+        return [held for held, _ in answers if held.message not in ours]
+
+    def give_back(self, helds: Sequence[Held]) -> None:
+        """Nobody sent these: the next worker takes them as if they had never been taken."""
+        with self._database.write(Point.MESSAGE_PUT_BACK) as db:
+            for held in helds:
+                set_ours(db, held, **_FREE, **UNPUBLISHED)
 
     def hand_over(self, held: Held, wait: float) -> None:
         """Somebody has a message for its receiver: leave it alone until its receipt comes, at first for `wait` seconds.
@@ -181,9 +202,7 @@ class Messages:
             if row["ordered"]:
                 self._require_nothing_sent(db, name, closed, now)
             numbers = next_numbers(dict(row), len(drafts))
-            for number, draft in zip(numbers, drafts, strict=True):
-                of = {"batch": number - numbers[0] + 1, "batches": len(drafts)}
-                self._new(db, name, number, now, actor, **of, **vars(draft))
+            self._new_all(db, name, numbers, drafts, now, actor)
             if numbers:
                 last = {"last_number": numbers[-1]}
                 db.execute(update(subscriptions).where(subscriptions.c.name == name).values(**last))
@@ -287,11 +306,21 @@ class Messages:
             needed = messages.c.id.in_(open_child) | messages.c.id.in_(self._rejections.refused_messages(before))
             return list(db.execute(select(messages.c.id).where(settled & ~needed).limit(AT_ONCE)).scalars())
 
+    def _new_all(
+        self, db: Connection, name: str, numbers: Sequence[int], drafts: Sequence[Draft], now: int, actor: str
+    ) -> None:
+        """Messages that are dispatched together, and their first moves."""
+        for start in range(0, len(drafts), AT_ONCE):
+            rows = [
+                _fresh(name, numbers[place], now, batch=place + 1, batches=len(drafts), **vars(drafts[place]))
+                for place in range(start, min(start + AT_ONCE, len(drafts)))
+            ]
+            note_new(db, db.execute(_NEW_ALL, rows).scalars().all(), actor, now)
+
     def _new(self, db: Connection, name: str, number: int, now: int, actor: str, **values: Any) -> None:
-        fresh = {"attempts": 0, "leases": 0, "due_at": 0, "receipt": secrets.token_hex(8), **values}
-        row = {"subscription": name, "number": number, "status": Status.QUEUED, "dispatched_at": now, **fresh}
+        row = _fresh(name, number, now, **values)
         made = db.execute(_NEW, row).scalar_one()
-        note_move(db, made, None, Status.QUEUED, "dispatched", actor, now, fresh["attempts"])
+        note_move(db, made, None, Status.QUEUED, "dispatched", actor, now, row["attempts"])
 
     def _child(self, db: Connection, held: Held, child: Child, now: int) -> None:
         same: dict[str, int] = {"parent": held.message, "batch": held.batch, "batches": held.batches}
@@ -309,6 +338,12 @@ class Messages:
         self._rejections.refuse(db, dataset, name, message, answer.refused)
         self._rejections.accept(db, name, answer.newer)
         answered(db, name, told, now)
+
+
+def _fresh(name: str, number: int, now: int, **values: Any) -> dict[str, Any]:
+    """A new message's row."""
+    fresh = {"attempts": 0, "leases": 0, "due_at": 0, "receipt": secrets.token_hex(8), **values}
+    return {"subscription": name, "number": number, "status": Status.QUEUED, "dispatched_at": now, **fresh}
 
 
 def _of(name: str, statuses: Sequence[Status]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Result, bindparam, func, insert, select, update
@@ -21,6 +22,7 @@ _MOVE_MESSAGE = (
     .where((messages.c.id == bindparam("of_message")) & (messages.c.status == bindparam("was")))
     .returning(messages.c.attempts)
 )
+_SET_MESSAGE = update(messages).where(messages.c.id == bindparam("of_message"))
 _NOTE_MOVE = insert(moves)
 _STATUS = select(walks.c.status).where(walks.c.id == bindparam("walk"))
 
@@ -118,6 +120,36 @@ def move_message(
     if attempts is None:
         raise LostClaimError(f"message {message} is not {before} any more")
     note_move(db, message, before, after, reason, actor, now, attempts)
+
+
+def move_queued(
+    db: Connection, moved: Sequence[tuple[int, Status, str, int]], actor: str, now: int, **values: Any
+) -> None:
+    """The same for many messages that this transaction has found queued: id, status, reason and attempts of each."""
+    for _, after, _, _ in moved:
+        if after not in LEGAL[Status.QUEUED]:
+            raise StateError(f"a message never goes from {Status.QUEUED} to {after}")
+    rows = [{"of_message": message, "status": after, "reason": reason, **values} for message, after, reason, _ in moved]
+    db.execute(_SET_MESSAGE, rows)
+    history = {"before": Status.QUEUED, "actor": actor, "moved_at": now}
+    noted = [
+        {"message": message, "after": after, "reason": reason, "attempt": attempt, **history}
+        for message, after, reason, attempt in moved
+    ]
+    db.execute(_NOTE_MOVE, noted)
+
+
+def note_new(db: Connection, made: Sequence[int], actor: str, now: int) -> None:
+    """Begin the history of messages that were just dispatched."""
+    same = {
+        "before": None,
+        "after": Status.QUEUED,
+        "reason": "dispatched",
+        "actor": actor,
+        "attempt": 0,
+        "moved_at": now,
+    }
+    db.execute(_NOTE_MOVE, [{"message": message, **same} for message in made])
 
 
 def note_move(

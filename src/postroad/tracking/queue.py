@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Protocol
 
 from sqlalchemy import BindParameter, Connection, bindparam, select, update
@@ -54,6 +55,14 @@ _QUEUED = (messages.c.status == Status.QUEUED) & (messages.c.due_at <= _NOW)
 DUE = _QUEUED & messages.c.subscription.in_(AWAKE) & _IN_TURN
 UNHELD = messages.c.token.is_(None) | (messages.c.lease_until <= _NOW)
 _FREE = select(messages).where(DUE & UNHELD).order_by(messages.c.id).limit(1)
+_FRESH = (
+    select(messages)
+    .where(DUE & messages.c.token.is_(None) & (messages.c.leases == 0) & (messages.c.handovers == 0))
+    .where(messages.c.records <= bindparam("room"))
+    .order_by(messages.c.id)
+    .limit(bindparam("most"))
+)
+_FRESH_ONE = _FRESH.with_only_columns(messages.c.id)
 _TAKEN = select(messages).where(DUE & messages.c.token.is_not(None))
 _TAKE = update(messages).where(messages.c.id == bindparam("of_message"))
 _OURS = (
@@ -106,6 +115,14 @@ class Queue(Protocol):
         """
         ...
 
+    def more(self, held: Held, most: int, room: int) -> Sequence[Held]:
+        """Further messages for the subscription of one that was just taken, now held by us too; maybe none.
+
+        At most so many, and `room` records in all. Only such as nobody ever took: a message over which a worker died is
+        sent alone, so that it can be told from those beside it.
+        """
+        ...
+
     def renew(self, held: Held) -> bool:
         """Hold it longer; False if it is not ours any more."""
         ...
@@ -143,6 +160,23 @@ class EmbeddedQueue:
                 return None
             return lease(db, row, now)
 
+    def more(self, held: Held, most: int, room: int) -> Sequence[Held]:
+        """See `Queue.more`. One transaction for all of them, and one token."""
+        wanted = {"names": [held.subscription], "room": room, "most": most}
+        with self._database.read() as db:
+            if first(db.execute(_FRESH_ONE, {**wanted, "now": self._database.now(db)})) is None:
+                return []
+        with self._database.write(Point.MESSAGE_TAKEN) as db:
+            now = self._database.now(db)
+            rows = many(db.execute(_FRESH, {**wanted, "now": now}))
+            fits = list(accumulate(row["records"] for row in rows))
+            token = secrets.token_hex(8)
+            found = [_held(row, token) for row, records in zip(rows, fits, strict=True) if records <= room]
+            if found:
+                mine = {"token": token, "holder": this_process(), "lease_until": now + LEASE, "leases": 1}
+                db.execute(update(messages).where(messages.c.id.in_([each.message for each in found])).values(**mine))
+            return found
+
     def renew(self, held: Held) -> bool:
         """See `Queue.renew`."""
         with self._database.write(Point.RUN_RENEWED) as db:
@@ -170,7 +204,21 @@ def set_ours(db: Connection, held: Held, **values: Any) -> bool:
 def require_ours(db: Connection, held: Held) -> None:
     """LostClaimError unless a message is still queued and ours: the fence of everything that is written about it."""
     if db.execute(_IS_OURS, {"of_message": held.message, "by": held.token}).first() is None:
-        raise LostClaimError(f"message {held.number} of {held.subscription} was taken over: drop what we know of it")
+        raise taken_over(held)
+
+
+def taken_over(held: Held) -> LostClaimError:
+    """What is told of a message that another worker holds by now."""
+    return LostClaimError(f"message {held.number} of {held.subscription} was taken over: drop what we know of it")
+
+
+def all_ours(db: Connection, helds: Sequence[Held]) -> set[int]:
+    """Which of these messages are still queued and ours."""
+    tokens = {held.message: held.token for held in helds}
+    same = messages.c.id.in_(tokens) & (messages.c.status == Status.QUEUED)
+    return {
+        row.id for row in db.execute(select(messages.c.id, messages.c.token).where(same)) if row.token == tokens[row.id]
+    }
 
 
 def _next(db: Connection, names: Sequence[str], now: int) -> Row | None:
@@ -184,7 +232,11 @@ def _next(db: Connection, names: Sequence[str], now: int) -> Row | None:
 
 def lease(db: Connection, row: Row, now: int) -> Held:
     """Within the transaction that found it free: a message becomes ours."""
-    held = Held(row["id"], secrets.token_hex(8), leases=row["leases"] + 1, **{name: row[name] for name in _KEPT})
+    held = _held(row, secrets.token_hex(8))
     taken = {"token": held.token, "holder": this_process(), "lease_until": now + LEASE, "leases": held.leases}
     db.execute(_TAKE, {"of_message": held.message, **taken})
     return held
+
+
+def _held(row: Row, token: str) -> Held:
+    return Held(row["id"], token, leases=row["leases"] + 1, **{name: row[name] for name in _KEPT})

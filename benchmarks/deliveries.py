@@ -1,0 +1,64 @@
+"""Messages dispatched and drained on SQLite: how many a second, and in how much memory.
+
+    python -m benchmarks.deliveries
+
+Not part of `make bench`. Each figure is of a whole process on one core, without its start: it dispatches what is new in
+a dataset and drains it. A *claim-check* message names a file of its own, with twenty records; of *one-record* messages
+five thousand lie in one file. The receiver takes everything at once, so that what is measured is ours; beside it stands
+the `sql` destination on a SQLite file of the same disk, which is as fast as that disk flushes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.figures import Figure, show, write
+from benchmarks.measure import MEMORY, Usage, measured
+
+HERE = Path(__file__).parent
+WORK = (sys.executable, "-m", "benchmarks.deliveries_work")
+CLAIM_CHECKS, SINGLE = 500, 2_000  # messages a second
+SMALL, LARGE = 1_000, 20_000  # messages, to see whether memory grows with them
+
+
+def main() -> None:
+    """Measure and tell."""
+    with tempfile.TemporaryDirectory(prefix="postroad-deliveries-") as folder:
+        base = Path(folder)
+        checks = worked(base / "checks", 600, 20, 20)
+        single = worked(base / "single", 1, LARGE, 1)
+        few = worked(base / "few", 1, SMALL, 1)
+        whole = worked(base / "whole", 40, 5_000, 5_000)
+        sql = worked(base / "sql", 1, SMALL, 1, "sql")
+        bulk = worked(base / "bulk", 10, 5_000, 5_000, "sql")
+    figures = [
+        Figure("claim-check messages a second", rate(checks), "1/s", least=CLAIM_CHECKS),
+        Figure("one-record messages a second", rate(single), "1/s", least=SINGLE),
+        Figure("records a second in messages of 5,000", rate(whole, "records"), "1/s"),
+        Figure("one-record messages a second into a SQLite file", rate(sql), "1/s"),
+        Figure("records a second in messages of 5,000 into a SQLite file", rate(bulk, "records"), "1/s"),
+        Figure("peak memory, messages of 5,000", whole.peak, "MiB", most=MEMORY),
+        Figure(f"peak memory, {LARGE:,} one-record messages", single.peak, "MiB", most=MEMORY),
+        Figure(f"the same beside {SMALL:,} of them", single.peak / few.peak, "", most=1.25),
+    ]
+    show("Deliveries on SQLite", figures)
+    write(HERE / "results-deliveries.json", "one round", figures)
+
+
+def worked(folder: Path, commits: int, rows: int, records: int, receiver: str = "sink") -> Usage:
+    """What dispatching and draining a new dataset took, in messages of so many records."""
+    folder.mkdir()
+    measured([*WORK, "fill", str(folder), str(commits), str(rows)], os.environ, 0)
+    return measured([*WORK, "work", str(folder), receiver, str(records)], os.environ, 0)
+
+
+def rate(usage: Usage, what: str = "messages") -> float:
+    """How many in a second."""
+    return float(usage.told[what] / (usage.told["dispatch"] + usage.told["drain"]))
+
+
+if __name__ == "__main__":
+    main()
