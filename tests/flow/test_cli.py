@@ -164,6 +164,11 @@ def test_mistakes_are_told_by_place(shell: Shell) -> None:
     assert "did you mean" in told.lower()
     (shell.folder / "flows" / "hours.yaml").write_text("sync:\n  - {from: xledger, entities: [timesheets]}\n")
     assert "there are: xledger.timesheets" in shell("run", "xledger.hours", code=2)
+    assert "write a SELECT" in shell("query", "", code=2)
+    assert shell.json("query", "select 1 as a, 2 as a, 3 as a_1") == [{"a": 1, "a_2": 2, "a_1": 3}]
+    assert ["a", "a_1"] in [each.split() for each in shell("query", "select 1 as a, 2 as a").splitlines()]
+    wide = ", ".join(f"0.1::decimal(38, 9) as wide_{number}" for number in range(40))
+    assert ["wide_39", "0.100000000"] in [each.split() for each in shell("query", f"select {wide}").splitlines()]
     assert "the query is wrong" in shell("query", "select nothing from nowhere", code=2)
     assert "no closed snapshot" in shell("replay", "xledger.timesheets", code=2)
     assert "not JSON" in shell("state", "set", "xledger.changes", "{", code=2)

@@ -7,6 +7,7 @@ so a query sees one commit of each dataset, whatever is written meanwhile.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 import duckdb
 import pyarrow as pa
@@ -20,7 +21,7 @@ MEMORY = "1GB"
 
 
 def query(datasets: Sequence[Dataset], sql: str) -> pa.Table:
-    """The result of a query; ConfigError with DuckDB's sentence if it is wrong."""
+    """The result of a query, no two columns of one name; ConfigError with DuckDB's sentence if it is wrong."""
     with duckdb.connect(":memory:") as database:
         database.execute(f"SET memory_limit = '{MEMORY}'")
         database.execute("SET TimeZone = 'UTC'")
@@ -31,9 +32,22 @@ def query(datasets: Sequence[Dataset], sql: str) -> pa.Table:
         # The person's own SQL reads the lake and changes nothing outside of this process's memory.
         database.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
         try:
-            return database.sql(sql).to_arrow_table()
+            answer: duckdb.DuckDBPyRelation | None = database.sql(sql)
+            found = None if answer is None else answer.to_arrow_table()
         except duckdb.Error as error:
             raise ConfigError(f"the query is wrong: {error}") from error
+    if found is None:
+        raise ConfigError("the query gives no rows: write a SELECT, or SHOW ALL TABLES to see what there is")
+    return found.rename_columns(_told_apart(found.column_names))
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """The names, repeated ones with a number behind them: `a`, `a_1`."""
+    found: list[str] = []
+    for name in names:
+        more = (f"{name}_{number}" for number in count(1))
+        found.append(name if name not in found else next(each for each in more if each not in {*names, *found}))
+    return found
 
 
 def _view(database: duckdb.DuckDBPyConnection, dataset: Dataset, log: DeltaLog, schema: pa.Schema, name: str) -> None:

@@ -107,10 +107,9 @@ def query(
     elif as_csv:
         _print_csv(answer.column_names, answer.to_pylist())
     else:
-        shown = [tuple(row.values()) for row in answer.slice(0, MOST).to_pylist()]
         title = "1 row" if answer.num_rows == 1 else f"{answer.num_rows:,} rows"
         title += f", the first {MOST}" if answer.num_rows > MOST else ""
-        show.table(title, answer.column_names, shown, grouped=False)
+        show.records(title, answer.column_names, answer.slice(0, MOST).to_pylist())
 
 
 def _notes(status: DatasetStatus) -> None:

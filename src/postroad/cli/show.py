@@ -7,6 +7,7 @@ import resource
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -15,6 +16,8 @@ from rich.table import Table
 
 from postroad.app.runs import Report
 
+NARROWEST = 10  # characters that a column of data needs to be read
+WIDTH = 240
 console = Console(highlight=False, markup=False, emoji=False)  # data may look like markup
 
 
@@ -30,8 +33,22 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
         shown.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=index == 0)
     for row in rows:
         shown.add_row(*(_text(value, grouped=grouped) for value in row))
-    # A pipe has no width: nothing is folded or cut off for it.
-    (console if console.is_terminal else Console(highlight=False, markup=False, emoji=False, width=240)).print(shown)
+    _paper().print(shown)
+
+
+def records(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows of data, one below the other; where that has too many columns to be read, a table for each row."""
+    if not rows or len(columns) * NARROWEST <= _paper().width:
+        table(title, columns, [tuple(row.values()) for row in rows], grouped=False)
+        return
+    line(title)
+    for number, row in enumerate(rows, 1):
+        table(f"row {number}", ("column", "value"), row.items(), grouped=False)
+
+
+def _paper() -> Console:
+    """A pipe has no width: nothing is folded or cut off for it."""
+    return console if console.is_terminal else Console(highlight=False, markup=False, emoji=False, width=WIDTH)
 
 
 def line(text: str) -> None:
@@ -112,6 +129,8 @@ def _iso(value: int | None) -> str | None:
 def _text(value: Any, *, grouped: bool) -> str:
     if value is None:
         return ""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return f"{value:,}" if grouped and isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
