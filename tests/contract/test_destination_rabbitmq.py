@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -48,6 +49,7 @@ class Consumer:
     def __init__(self, url: str) -> None:
         self._connection = pika.BlockingConnection(pika.URLParameters(url))
         self.channel = self._connection.channel()
+        self.channel.confirm_delivery()
         self.records: dict[tuple[Any, ...], Row] = {}
 
     def __enter__(self) -> Self:
@@ -322,6 +324,14 @@ def test_settings_say_whether_receipts_come(wrong: dict[str, Any]) -> None:
         opened("amqp://there", **wrong)
     with pytest.raises(ValueError, match="receipts"):
         RabbitmqSettings.model_validate({"url": "amqp://there"})
+
+
+def test_without_its_client_a_person_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [each for each in sys.modules if each.startswith("postroad.connectors.rabbitmq.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pika", None)
+    with pytest.raises(ConfigError, match=r"postroad\[rabbitmq\]"):
+        opened("amqp://there")
 
 
 # Receipts

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from postroad.catalog.deliveries import disagreement
@@ -17,7 +19,8 @@ from postroad.engine.answers import newer, open_keys, refusals
 from postroad.engine.bench import Reporter
 from postroad.engine.drain import Delivered
 from postroad.engine.route import Route
-from postroad.errors import ConfigError, LakeError, RemoteError, StateError
+from postroad.errors import ConfigError, LakeError, MessageError, RemoteError, StateError
+from postroad.project import Cleaning
 from postroad.records import Outcome, Receipt
 from postroad.sdk.connector import HandsOver
 from postroad.store.rows import Row
@@ -25,6 +28,7 @@ from postroad.tracking import Tracking
 from postroad.tracking.messages import AWAITED, Answer
 
 IDENTIFIER = re.compile(r"([0-9]{1,18})-([0-9a-f]{1,64})", re.ASCII)
+MOST_SAID = 10  # different refusals that one look tells; the receipts themselves are put aside
 Verdict = Literal["settled", "refused", "later"]
 
 
@@ -45,58 +49,68 @@ class Receipts:
         asked = {route.delivery.destination: route for name, route in self._routes.items() if name in awaiting}
         for connection, route in asked.items():
             if isinstance(route.destination, HandsOver):
+                refused: Counter[str] = Counter()
                 try:
-                    route.destination.receipts(lambda receipt, of=connection: self._settle(receipt, of))  # type: ignore[misc]
+                    route.destination.receipts(partial(self._settle, connection, refused))
                 except (RemoteError, ConfigError) as error:
                     self._reporter.say(f"{connection}: no receipts: {error}")
+                for sentence, count in refused.most_common(MOST_SAID):
+                    self._reporter.say(f"{connection}: a receipt is refused ({count:,} times): {sentence}")
 
-    def _settle(self, receipt: Receipt, connection: str) -> Verdict:
+    def _settle(self, connection: str, refused: Counter[str], receipt: Receipt) -> Verdict:
         """What becomes of one receipt."""
-        found = self._message(receipt, connection)
-        if isinstance(found, str):
-            self._reporter.say(f"{connection}: a receipt is refused: {found}")
-            return "refused"
-        if found["status"] not in AWAITED:
-            return "settled"  # the same receipt twice, or one for each time that the message was sent
-        route = self._routes.get(found["subscription"])
-        if route is None:
-            return "later"  # for whoever delivers that too
         try:
-            answer = self._answer(route, found, receipt.rejected)
-        except (ConfigError, LakeError, StateError) as error:
-            self._reporter.say(f"{route.name}: a receipt waits: {error}")
-            return "later"
-        if answer is None:
-            self._reporter.say(f"{route.name}: a receipt is refused: it rejects a record that its message has not")
+            found = self._message(receipt, connection)
+            if found["status"] not in AWAITED:
+                return "settled"  # the same receipt twice, or one for each time that the message was sent
+            return self._receive(found, receipt.rejected)
+        except MessageError as error:
+            refused[str(error)] += 1
             return "refused"
-        if self._tracking.messages.receive(found["id"], answer, (route.delivery.connection, route.delivery.entity)):
-            done = self._done[route.name]
+
+    def _message(self, receipt: Receipt, connection: str) -> Row:
+        """The message that a receipt is for; MessageError if it is for none."""
+        if receipt.problem:
+            raise MessageError(receipt.problem)
+        named = IDENTIFIER.fullmatch(receipt.identifier)
+        found = self._tracking.messages.find(int(named[1])) if named else None
+        if named is None or found is None or found["subscription"].partition(".")[0] != connection:
+            raise MessageError("it names no message that was sent there")
+        if not secrets.compare_digest(named[2], found["receipt"]):
+            raise MessageError(f"it names message {found['number']} of {found['subscription']} by another identifier")
+        return found
+
+    def _receive(self, row: Row, rejected: Sequence[Outcome]) -> Verdict:
+        """Settle a message; what only somebody else can settle now, or nobody, is for later."""
+        name = row["subscription"]
+        known, route = self._tracking.subscriptions.get(name), self._routes.get(name)
+        assert known is not None  # it began in the transaction of its first messages
+        try:
+            if self._needs_rows(known, rejected):
+                if route is None:
+                    return "later"  # for whoever delivers that too
+                answer = self._answer(route, known, row, rejected)
+            else:
+                answer = Answer(row["records"])
+        except (ConfigError, LakeError, StateError) as error:
+            self._reporter.say(f"{name}: a receipt waits: {error}")
+            return "later"
+        of = known["dataset"].partition(".")[::2]
+        if self._tracking.messages.receive(row["id"], answer, of) and name in self._done:
+            done = self._done[name]
             done.messages += 1
             done.records += answer.accepted
             done.rejected += len(answer.refused)
         return "settled"
 
-    def _message(self, receipt: Receipt, connection: str) -> Row | str:
-        """The message that a receipt is for, or why it is refused."""
-        if receipt.problem:
-            return receipt.problem
-        named = IDENTIFIER.fullmatch(receipt.identifier)
-        found = self._tracking.messages.find(int(named[1])) if named else None
-        if named is None or found is None or found["subscription"].partition(".")[0] != connection:
-            return "it names no message that was sent there"
-        if not secrets.compare_digest(named[2], found["receipt"]):
-            return f"it names message {found['number']} of {found['subscription']}, and not by its identifier"
-        return found
+    def _needs_rows(self, known: Row, rejected: Sequence[Outcome]) -> bool:
+        """Whether some are rejected, an older rejection may close, or the delivery's rule may have left rows out."""
+        ruled = (known["cleaning"] or Cleaning().digest) != Cleaning().digest
+        return bool(rejected) or ruled or bool(self._tracking.rejections.refused(known["name"]))
 
-    def _answer(self, route: Route, row: Row, rejected: Sequence[Outcome]) -> Answer | None:
-        """What becomes of the records; None if one is rejected that the message has not.
-
-        The rows are read only where some are rejected, an older rejection may close, or some rows are no records.
-        """
-        if not (rejected or route.delivery.cleaning.where or self._tracking.rejections.refused(route.name)):
-            return Answer(row["records"])
-        known = self._tracking.subscriptions.get(route.name)
-        other = None if known is None else disagreement(route.delivery, known)
+    def _answer(self, route: Route, known: Row, row: Row, rejected: Sequence[Outcome]) -> Answer:
+        """What becomes of the records; MessageError if one is rejected that the message has not."""
+        other = disagreement(route.delivery, known)
         if other is not None:
             raise ConfigError(other)  # under another rule other rows would be meant
         dataset = route.dataset(row["to_version"])
@@ -104,7 +118,7 @@ class Receipts:
         cleaned = route.cleaned(dataset, rows, row["slices"])
         whose = {place: each for each in reversed(rejected) for place in each.records}
         if any(not 0 <= place < cleaned.records.num_rows for place in whose):
-            return None
+            raise MessageError(f"it rejects a record that its message of {cleaned.records.num_rows:,} has not")
         applied = [place for place in range(cleaned.records.num_rows) if place not in whose]
         said = [replace(each, records=cleaned.original([place])) for place, each in sorted(whose.items())]
         return Answer(

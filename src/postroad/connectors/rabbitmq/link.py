@@ -6,11 +6,9 @@ the next use finds out and connects anew.
 
 from __future__ import annotations
 
-import logging
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from urllib.parse import SplitResult, unquote, urlsplit
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
@@ -27,14 +25,9 @@ from pika.exceptions import (
 
 from postroad.errors import AuthError, BatchRefusedError, ConfigError, RemoteError, TransientError
 from postroad.sdk.secrets import Secret
+from postroad.wire.address import parameters
 
-PORTS = {"amqp": 5672, "amqps": 5671}
-HEARTBEAT = 30  # seconds; a silent broker is given up after two or three of them
-PATIENCE = 15.0  # seconds to connect, or while the broker takes nothing
 REFUSED, NOT_FOUND, LOCKED, OTHERWISE, NOT_ALLOWED = 403, 404, 405, 406, 530
-
-# Whoever drives us is told by an error; without a handler pika's warnings would reach the terminal as well.
-logging.getLogger("pika").addHandler(logging.NullHandler())
 
 
 class Link:
@@ -53,8 +46,8 @@ class Link:
     @property
     def where(self) -> str:
         """The broker and its virtual host, without the password."""
-        parts = self._parts()
-        return f"{parts.hostname}/{_vhost(parts)}"
+        to = self._parameters()
+        return f"{to.host}/{to.virtual_host}"
 
     def channel(self) -> BlockingChannel:
         """A channel on which a publish returns once the broker has confirmed it."""
@@ -87,35 +80,10 @@ class Link:
             raise _ours(error, f"{self.where}, {what}") from None
 
     def _parameters(self) -> pika.ConnectionParameters:
-        parts = self._parts()
-        host = str(parts.hostname)
-        user, password = unquote(parts.username or "guest"), unquote(parts.password or "guest")
-        return pika.ConnectionParameters(
-            host=host,
-            port=parts.port or PORTS[parts.scheme],
-            virtual_host=_vhost(parts),
-            credentials=pika.PlainCredentials(user, password),
-            ssl_options=pika.SSLOptions(ssl.create_default_context(), host) if parts.scheme == "amqps" else None,
-            heartbeat=HEARTBEAT,
-            socket_timeout=PATIENCE,
-            stack_timeout=PATIENCE,
-            blocked_connection_timeout=PATIENCE,
-            client_properties={"connection_name": "postroad", "product": "Postroad"},
-        )
-
-    def _parts(self) -> SplitResult:
         try:
-            parts = urlsplit(self._url.reveal())
-            known = parts.scheme in PORTS and parts.hostname and parts.port != 0
-        except ValueError:  # of a port that is no number
-            parts, known = urlsplit(""), None
-        if not known or parts.query or parts.fragment:
-            raise ConfigError("the url of a broker cannot be read: amqp://USER:PASSWORD@HOST/VHOST, or amqps://…")
-        return parts
-
-
-def _vhost(parts: SplitResult) -> str:
-    return unquote(parts.path[1:]) or "/"
+            return parameters(self._url.reveal(), "Postroad")
+        except ConfigError as error:
+            raise ConfigError(f"the url of a broker cannot be read: {error}") from None
 
 
 def _ours(error: BaseException, what: str) -> RemoteError | ConfigError:
