@@ -20,6 +20,7 @@ import pytest
 
 from postroad.connectors.rabbitmq import connector
 from postroad.connectors.rabbitmq.settings import RabbitmqSettings
+from postroad.connectors.xledger.simulator import XledgerSimulator
 from postroad.project import Delivery
 from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, Tools
@@ -29,6 +30,7 @@ from tests.conftest import ROOT
 from tests.flow.doomed import Side, Trap
 from tests.flow.post import HERE, Post, memory_folder, small_messages
 from tests.rabbitmq import Broker
+from tests.shell import Shell
 
 EXAMPLES = ROOT / "examples" / "consumers"
 GO = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
@@ -188,6 +190,51 @@ def test_kills_lost_receipts_and_copies_end_equal(python: Line) -> None:
     with python.consumer():
         python.settled()
     python.assert_law()
+
+
+FLOW = """\
+sync:
+  - {from: xledger, entities: [timesheets]}
+deliver:
+  - {dataset: xledger.timesheets, to: partner.hours}
+"""
+PARTNER = """\
+  partner:
+    connector: rabbitmq
+    url: secret://PARTNER_URL
+    receipts: acme.receipts
+"""
+
+
+def test_what_a_person_types(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project on files: a check, a run that hands over, a status that says so, a worker that settles."""
+    monkeypatch.chdir(tmp_path)
+    with XledgerSimulator(seed=3, timesheets=200, burst=None, concurrency=None) as company:
+        monkeypatch.setenv("XLEDGER_URL", company.url)
+        monkeypatch.setenv("XLEDGER_TOKEN", company.token)
+        monkeypatch.setenv("PARTNER_URL", broker.url)
+        shell = Shell(tmp_path, monkeypatch)
+        shell("init", ".", "--example", "xledger")
+        with (tmp_path / "postroad.yaml").open("a") as settings:
+            settings.write(PARTNER)
+        (tmp_path / "flows" / "hours.yaml").write_text(FLOW)
+        assert "partner: reach the broker" in shell("check", "--connect")
+        records = shell.json("run")["deliveries"]["partner.hours"]["handed_over"]
+        assert records > 0
+        assert f"{records:,} records handed over, the oldest since" in shell("status")
+    kept = tmp_path / "kept.db"
+    command = [sys.executable, str(EXAMPLES / "python" / "consumer.py"), broker.url, "hours", str(kept)]
+    worker = [sys.executable, "-m", "postroad", "worker", "-p", str(tmp_path)]
+    with subprocess.Popen(command) as consumer, subprocess.Popen(worker, stderr=subprocess.DEVNULL) as process:
+        books = sqlite3.connect(tmp_path / "postroad.db")
+        with closing(books):
+            while books.execute("select count(*) from messages where status = 'queued'").fetchone() != (0,):
+                time.sleep(0.05)
+        process.terminate()
+        consumer.kill()
+    with closing(sqlite3.connect(kept)) as database:
+        assert database.execute("select count(*) from records").fetchone() == (records,)
+    assert shell.json("status")["deliveries"][0]["last_outcome"] == f"{records:,} acknowledged"
 
 
 def replies(broker: Broker) -> int:
