@@ -158,8 +158,13 @@ def test_a_cloud_event_is_read_by_the_sdk_of_others(api: ApiSimulator) -> None:
     sent(api, "a", cloudevents={"source": '/acme/Ærø post "1" 100%'})
     event = from_http(HTTPMessage(headers(api), b"{}"), JSONFormat())
     assert event.get_source() == '/acme/Ærø post "1" 100%'
-    assert (event.get_specversion(), event.get_type(), event.get_subject()) == ("1.0", "postroad.records.v1", "items")
+    assert (event.get_specversion(), event.get_type(), event.get_subject()) == (
+        "1.0",
+        "org.postroad.records.v1",
+        "stock.items",
+    )
     assert event.get_id() == headers(api)["idempotency-key"].strip('"')
+    assert (event.get_extension("target"), event.get_extension("lastbatch")) == ("items", "true")
     assert event.get_time() == datetime(2026, 11, 21, 18, 30, tzinfo=UTC)
 
 

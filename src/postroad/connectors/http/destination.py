@@ -11,7 +11,7 @@ import pyarrow as pa
 from postroad.connectors.http.answers import decoded, has_results, one_line, outcomes, sentence
 from postroad.connectors.http.packages import Batch, packages
 from postroad.connectors.http.paths import at_path, steps
-from postroad.connectors.http.settings import TARGET, Answers, HttpSettings, Probe
+from postroad.connectors.http.settings import TARGET, Answers, CloudEvents, HttpSettings, Probe
 from postroad.connectors.http.signing import credentials, signed, signing_key
 from postroad.errors import (
     AuthError,
@@ -108,10 +108,7 @@ class HttpDestination:
         if settings.idempotency_key is not None:
             headers[settings.idempotency_key] = f'"{identity}"' if settings.quoted_key else identity
         if settings.cloudevents is not None:
-            event = {"specversion": "1.0", "id": identity, "subject": target}
-            event |= {"source": settings.cloudevents.source, "type": settings.cloudevents.type}
-            if facts is not None:
-                event |= {"time": facts.dispatched_at.isoformat(), "dataset": facts.dataset}
+            event = _context(settings.cloudevents, target, identity, facts)
             headers |= {f"ce-{name}": quote(value, safe=SAFE) for name, value in event.items()}
         return headers
 
@@ -195,6 +192,17 @@ class HttpDestination:
             host = one_line(urlsplit(headers.get("location", "")).hostname or "another path of the same host")
             return ConfigError(f"the receiver redirects to {host}, and nothing was sent there: set the right url")
         return None
+
+
+def _context(wanted: CloudEvents, target: str, identity: str, facts: Facts | None) -> Mapping[str, str]:
+    """The attributes of a CloudEvent, as texts; those of its message where there is one."""
+    source = wanted.source or f"postroad://{facts.origin if facts is not None else ''}"
+    event = {"specversion": "1.0", "id": identity, "type": wanted.type, "source": source, "target": target}
+    if facts is not None:
+        last = str(facts.batch == facts.batches).lower()
+        event |= {"subject": facts.dataset, "time": facts.dispatched_at.isoformat()}
+        event |= {"batch": str(facts.batch), "batches": str(facts.batches), "lastbatch": last}
+    return event
 
 
 def _sign_in_error(status: int, _headers: Mapping[str, str], _body: bytes) -> Exception | None:

@@ -63,8 +63,10 @@ class OAuth(_Model):
 class CloudEvents(_Model):
     """Each request is a CloudEvent in binary mode: its context stands in headers, its data is the body."""
 
-    source: str = Field(min_length=1, description="Who sends, as a URI reference: /acme/postroad.")
-    type: str = Field(default="postroad.records.v1", min_length=1, description="What the event is.")
+    source: str | None = Field(
+        default=None, min_length=1, description="Who sends, as a URI reference; postroad://PROJECT unless said."
+    )
+    type: str = Field(default="org.postroad.records.v1", min_length=1, description="What the event is.")
 
 
 class Answers(_Model):

@@ -33,6 +33,7 @@ from sqlalchemy.types import TypeEngine
 from postroad.errors import ConfigError
 from postroad.records import CHANGED_AT, DELETE, OP, VERSION, Entity
 from postroad.sdk.decimals import plain
+from postroad.sdk.jsontext import iso_texts
 
 DELETED = "_deleted"
 LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer ones off without an error
@@ -80,7 +81,7 @@ def as_stored(column: pa.Array) -> pa.Array:
     """What SQLite would keep as a float, or not at all, as a text that sorts as the values do and loses nothing."""
     kind = column.type
     if T.is_timestamp(kind):
-        return pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ" if kind.tz else "%Y-%m-%dT%H:%M:%S")
+        return iso_texts(column)
     if T.is_decimal(kind):
         return plain(column)
     return column.cast(pa.string()) if T.is_date(kind) or T.is_time(kind) else column
