@@ -20,7 +20,7 @@ from postroad.lake import changes, tables
 from postroad.project import Connection, Delivery, Notify, Project, Sync
 from postroad.project.model import DATABASE
 from postroad.records import Check, Entity, Outcome, Package
-from postroad.sdk.connector import Destination, HandsOver, Ordered, Settle, Source
+from postroad.sdk.connector import Destination, HandsOver, Ordered, Readable, Settle, Source
 from postroad.sdk.secrets import Secret
 from postroad.telemetry import Point
 from tests.flow.doomed import LEASES_ARE_OVER, Crash, Doomed, Trap, never
@@ -207,6 +207,8 @@ class _Guarded:
         self.render, self.check, self.discover = destination.render, destination.check, destination.discover
         self.close = destination.close
         self.ordered = isinstance(destination, Ordered) and destination.ordered
+        if isinstance(destination, Readable):
+            self.keys, self.read = destination.keys, destination.read
         if isinstance(destination, HandsOver):
             self.receipts = destination.receipts
 
@@ -224,6 +226,8 @@ class _Guarded:
     discover: Callable[[], Iterator[Entity]]
     render: Callable[[Entity, pa.RecordBatch], Iterator[Package]]
     close: Callable[[], None]
+    keys: Callable[[Entity], Iterator[pa.RecordBatch]]
+    read: Callable[[Entity, pa.Table], pa.RecordBatch]
     receipts: Callable[[Settle], None]
 
 

@@ -75,8 +75,9 @@ def test_what_a_person_types(shell: Shell, company: XledgerSimulator) -> None:
     done = shell.json("run")["deliveries"][HERE]
     assert (done["records"], done["rejected"], done["problem"]) == (status["lag"], 0, None)
     assert_equal(shell.folder)
+    assert "equal" in shell("verify", HERE).splitlines()
     company.mutate(7)
-    company.delete(2)
+    (gone, _) = company.delete(2)
     assert "is paused" in shell("pause", HERE)
     assert shell.json("run")["deliveries"][HERE]["records"] == 0
     assert f"postroad resume {HERE}" in shell("status")
@@ -84,6 +85,15 @@ def test_what_a_person_types(shell: Shell, company: XledgerSimulator) -> None:
     assert "is resumed" in shell("resume", HERE)
     assert "hours" in shell("run")
     assert_equal(shell.folder)
+    assert f"{HERE} has its delete: acknowledged" in shell("trace", "--at", HERE, str(gone))
+    assert shell.json("trace", "xledger.timesheets", str(gone))["versions"][0]["op"] == "delete"
+    assert "trace takes DATASET KEY" in shell("trace", HERE, code=2)
+    with closing(sqlite3.connect(shell.folder / "app.db")) as database, database:
+        key = database.execute("delete from hours where not _deleted returning dbId").fetchone()[0]
+    found = shell.json("verify", HERE, code=3)
+    assert (found["equal"], f"[{key}]" in found["keys"]["missing"]) == (False, True)
+    assert "postroad trace --at" in shell("verify", HERE, code=3)
+    assert "cannot count its records" in shell("verify", "xledger.timesheets", code=2)
     assert shell.json("rejected", "list", "--stage", "deliver") == []
     assert "0 held messages dropped" in shell("rejected", "discard", HERE, "--stage", "deliver")
     assert shell.json("rejected", "retry", HERE, "--stage", "deliver")["deliveries"][HERE]["messages"] == 0

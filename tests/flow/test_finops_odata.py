@@ -42,6 +42,19 @@ def test_rows_changes_and_deletions_without_an_export(world: FinopsWorld) -> Non
     assert world.exports() == []
 
 
+def test_rows_are_counted_at_the_source(world: FinopsWorld) -> None:
+    """One call for each company; what changed there since the last run is seen."""
+    world.sync()
+    calls = len(world.sim.log)
+    found = world.do(lambda app: app.datasets.count(f"finops.{OF_VENDORS}"))
+    assert (found.equal, found.rows) == (True, len(world.source(OF_VENDORS)))
+    assert [each["path"] for each in world.sim.log[calls:] if "oauth2" not in each["path"]] == ["/data/VendorsV2"] * 2
+    world.sim.add(2)
+    found = world.do(lambda app: app.datasets.count(f"finops.{OF_VENDORS}"))
+    assert (found.equal, found.there - found.rows) == (False, 2)
+    assert "not equal; `postroad run" in found.sentence
+
+
 def test_beside_packages(tmp_path: Path) -> None:
     """One entity over OData, the others in packages: each is whole."""
     with FinopsWorld(tmp_path, settings={"odata": ("MainAccounts",), "odata_hours": 8}) as world:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from postroad.catalog.litter import litter, missing
 from postroad.catalog.status import DatasetStatus, dataset_status
+from postroad.engine.counting import Counted, count
 from postroad.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ class Datasets:
         from postroad.catalog.query import query  # DuckDB is for this alone
 
         return query(self._app.all_datasets(), sql)
+
+    def count(self, name: str) -> Counted:
+        """A dataset's rows beside what its source counts now; ConfigError if the source cannot count."""
+        connection, entity = self._app.dataset(name)
+        with self._app.bench(connection) as bench:
+            return count(bench, entity)
 
     def missing(self) -> list[str]:
         """Files of the lake that are listed and gone."""

@@ -15,6 +15,7 @@ from postroad.engine.drain import Delivered, Drain
 from postroad.engine.receipts import Receipts
 from postroad.engine.resend import Resend, again, resends
 from postroad.engine.route import Route, from_json
+from postroad.engine.verify import Verification, Verified
 from postroad.errors import (
     BusyError,
     ConfigError,
@@ -130,6 +131,19 @@ class Deliveries:
         delivery = self._named(name)
         with self._app.bench(delivery.connection) as bench:
             return resends(self._app.tracking, bench.dataset(delivery.entity), name)
+
+    def has(self, name: str) -> bool:
+        """Whether some flow delivers to a target."""
+        return any(each.to == name for each in self._app.project.deliveries)
+
+    def verify(self, name: str, sample: int = 1000, *, show: bool = False) -> Verified:
+        """Compare what a receiver holds with the dataset: all keys and versions, and the values of a sample.
+
+        ConfigError if the receiver cannot be read back. `show` keeps values that differ.
+        """
+        delivery = self._named(name)
+        with self._routes(delivery.dataset) as routes:
+            return Verification(routes[name], sample, show=show).run()
 
     def discard(self, name: str) -> int:
         """Drop the messages of a subscription that wait for a person; how many there were.

@@ -1,4 +1,4 @@
-"""The commands that answer for one record, or for one receiver: `trace`."""
+"""The commands that answer for one record, or for one receiver: `trace`, `verify`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,29 @@ import typer
 from postroad.cli.options import HERE, Environment, Folder, Json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from postroad.app.tracing import Trace, TracedVersion
+    from postroad.engine.verify import Verified
 
 Words = Annotated[list[str], typer.Argument(help="DATASET KEY, such as erp.vendors se01/V-1042; with --at only KEY.")]
 At = Annotated[str | None, typer.Option("--at", help="A target, such as appdb.vendors, by whose key KEY is meant.")]
 Versions = Annotated[int, typer.Option("--versions", min=1, help="How many versions to show, newest first.")]
 
+NAMED = 20  # keys that are named; `--json` names a thousand of each kind
+DIFFERENT = 3  # the exit code
+SAID = {
+    "missing": "missing there",
+    "extra": "too many there",
+    "older": "there in an older version",
+    "newer": "there in a newer version",
+}
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("trace")(trace)
+    app.command("verify")(verify)
 
 
 def trace(
@@ -45,6 +58,61 @@ def trace(
         show.as_json({**found.as_dict(), "rejections": [show.plain(row) for row in found.rejections]})
     else:
         _print(found)
+
+
+def verify(
+    target: Annotated[str, typer.Argument(help="A target, such as appdb.vendors; or a dataset, to count its source.")],
+    sample: Annotated[int, typer.Option("--sample", min=0, help="Of how many records to compare the values.")] = 1000,
+    values: Annotated[bool, typer.Option("--show", help="Show the values that differ.")] = False,
+    project: Folder = HERE,
+    env: Environment = None,
+    json: Json = False,
+) -> None:
+    """Whether a receiver holds what its dataset has: all keys and versions, and the values of a sample.
+
+    Of a dataset: whether its source has as many records.
+    """
+    from postroad.app import App
+    from postroad.cli import show
+
+    with App.open(project, env) as app:
+        if app.deliveries.has(target):
+            found = app.deliveries.verify(target, sample, show=values)
+            _print_verified(found) if not json else show.as_json(found.as_dict())
+            raise typer.Exit(0 if found.equal else DIFFERENT)
+        counted = app.datasets.count(target)
+    show.as_json(counted.as_dict()) if json else show.line(counted.sentence)
+    raise typer.Exit(0 if counted.equal else DIFFERENT)
+
+
+def _print_verified(found: Verified) -> None:
+    from postroad.cli import show
+
+    named = [(text, found.counts[kind], _some(found.keys[kind])) for kind, text in SAID.items()]
+    rows = [
+        ("should be there", found.rows, ""),
+        ("are there", found.held, ""),
+        *named,
+        ("rejected by the receiver", found.rejected, ""),
+        ("on their way", found.awaited, ""),
+        ("values compared of", found.sampled, ""),
+        ("with other values", len(found.different), _some([each.key for each in found.different])),
+    ]
+    show.table(f"{found.target} beside {found.dataset}", ("records", "count", "keys"), rows)
+    for each in found.different[:NAMED]:
+        told = each.values or {}
+        values = [
+            f"{name}: {told[name][0]!r}, there {told[name][1]!r}" if name in told else name for name in each.fields
+        ]
+        show.line(f"{each.key} differs in {'; '.join(values)}")
+    if not found.begun:
+        show.line(f"nothing was sent to {found.target} yet; `postroad run` does it")
+    show.line("equal" if found.equal else f"not equal; `postroad trace --at {found.target} KEY` says why, of each key")
+
+
+def _some(keys: Sequence[str]) -> str:
+    rest = f" … and {len(keys) - NAMED:,} more" if len(keys) > NAMED else ""
+    return " ".join(keys[:NAMED]) + rest
 
 
 def _print(found: Trace) -> None:

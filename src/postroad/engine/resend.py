@@ -6,18 +6,14 @@ that row. Looking is done before anything is written; what becomes of it is one 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pyarrow as pa
-
 from postroad.engine.dispatch import drafts_of
 from postroad.errors import ConfigError
 from postroad.lake import Dataset
-from postroad.lake.finding import Newest, newest_of
-from postroad.records import key_values
+from postroad.lake.finding import Newest, key_table, newest_of
 from postroad.tracking import Tracking
 from postroad.tracking.messages import Draft
 
@@ -62,7 +58,7 @@ def resends(tracking: Tracking, dataset: Dataset, subscription: str) -> list[Res
     refused: dict[str, list[Any]] = {}
     for row in tracking.rejections.refused(subscription):
         refused.setdefault(row["key"], []).append(row)
-    found = newest_of(dataset, _keys(dataset, list(refused))) if refused else {}
+    found = newest_of(dataset, key_table(dataset.entity, list(refused))) if refused else {}
     return [
         Resend(
             key,
@@ -83,10 +79,3 @@ def again(planned: Sequence[Resend]) -> tuple[list[Draft], list[int]]:
     ordered = sorted(sent, key=lambda each: (each.version, each.place.path, each.place.first))
     closed = [number for each in planned if each.newest is not None for number in each.rejections]
     return drafts_of([(each.version, each.place) for each in ordered]), closed
-
-
-def _keys(dataset: Dataset, texts: Sequence[str]) -> pa.Table:
-    fields = [dataset.entity.schema.field(name) for name in dataset.entity.key]
-    keys = [key_values(json.loads(text), fields) for text in texts]
-    columns = [pa.array(values, field.type) for values, field in zip(zip(*keys, strict=True), fields, strict=True)]
-    return pa.table(columns, names=list(dataset.entity.key))

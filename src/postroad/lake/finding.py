@@ -5,6 +5,7 @@ Nothing is written. Memory holds one row group at a time.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -21,7 +22,7 @@ from postroad.lake.lake import Dataset
 from postroad.lake.parquet import conform
 from postroad.lake.slices import Slice
 from postroad.lake.streams import key_at, key_column
-from postroad.records import OP, key_texts
+from postroad.records import OP, Entity, key_texts, key_values
 
 KeyValues = tuple[Any, ...]  # one value for each field of a key, typed as its column
 
@@ -143,6 +144,14 @@ def newest_of(dataset: Dataset, wanted: pa.Table) -> dict[str, Newest]:
         texts = key_texts(wanted, dataset.entity.key)
         wanted = wanted.filter(pa.array([text not in found for text in texts], pa.bool_()))
     return found
+
+
+def key_table(entity: Entity, texts: Sequence[str]) -> pa.Table:
+    """Keys that were kept as texts, as a table of their typed columns."""
+    fields = [entity.schema.field(name) for name in entity.key]
+    keys = [key_values(json.loads(text), fields) for text in texts]
+    columns = [pa.array([key[at] for key in keys], each.type) for at, each in enumerate(fields)]
+    return pa.table(columns, names=list(entity.key))
 
 
 def _places_of(dataset: Dataset, path: str, wanted: pa.Table) -> Iterator[tuple[str, Slice, str]]:

@@ -69,6 +69,18 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Countable(Protocol):
+    """What a source has besides if its remote system tells how many records it has, without reading them."""
+
+    def count(self, feed: Feed) -> int | None:
+        """How many records there are now in the scope of a walk; None if that of this entity cannot be told.
+
+        One call to the remote system. Raises what `fetch` raises.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Adopted:
     """A batch of another program's rows. `rows.absent` are the declared columns that it lacks.

@@ -254,6 +254,11 @@ class Messages:
         with self._database.read() as db:
             return many(db.execute(select(messages).where(mine).order_by(messages.c.id)))
 
+    def checks(self, name: str) -> list[Json]:
+        """The claim checks of a subscription's open messages."""
+        with self._database.read() as db:
+            return list(db.execute(select(messages.c.slices).where(_of(name, OPEN))).scalars())
+
     def held(self) -> list[Row]:
         """Messages that wait for a person."""
         with self._database.read() as db:

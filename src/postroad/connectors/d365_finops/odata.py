@@ -74,6 +74,12 @@ def pages(api: Api, base: str, name: str, path: str) -> Iterator[Page]:
         yield page
 
 
+def counted(api: Api, base: str, declaration: Declaration, company: object) -> int | None:
+    """How many rows a set has, in one company or in all; None if the server does not say."""
+    path = address(declaration, declaration.key, of_company(company), **{"$top": "1"})
+    return next(pages(api, base, declaration.name, path)).count
+
+
 def address(declaration: Declaration, columns: Sequence[str], chosen: str = "", **more: str) -> str:
     """The path of a set's rows, of all companies; `chosen` is a filter, `more` are further options."""
     options = {"cross-company": "true", "$select": ",".join(columns), "$count": "true"}

@@ -13,7 +13,7 @@ from postroad.connectors.d365_finops.declaration import COMPANY, Declaration, kn
 from postroad.connectors.d365_finops.exports import Exports
 from postroad.connectors.d365_finops.jsonrows import parse_page
 from postroad.connectors.d365_finops.odata import KIND as ODATA
-from postroad.connectors.d365_finops.odata import read
+from postroad.connectors.d365_finops.odata import counted, read
 from postroad.connectors.d365_finops.parse import parse
 from postroad.connectors.d365_finops.session import Session
 from postroad.connectors.d365_finops.settings import FinopsSettings
@@ -90,6 +90,11 @@ class FinopsSource:
     def check(self) -> Iterator[Check]:
         """See `Source.check`."""
         return checks(self._api, self._settings)
+
+    def count(self, feed: Feed) -> int | None:
+        """See `Countable.count`: what OData counts, of the same companies."""
+        declaration = self._entities[feed.entities[0].name]
+        return counted(self._api, self._settings.base, declaration, feed.scope.equals)
 
     def forecast(self, feed: Feed) -> str | None:
         """None: an export is a few calls, whatever it holds."""
