@@ -306,6 +306,25 @@ def test_a_changed_secret_is_found(broker: Broker) -> None:
         send(lost, [thing(1, 1)])
 
 
+def test_a_missing_right_is_told(broker: Broker) -> None:
+    """A user who may enter, and do nothing."""
+    name = f"guest-{secrets.token_hex(4)}"
+    broker.call("PUT", f"users/{name}", {"password": "word", "tags": ""})
+    try:
+        nothing = {"configure": "^$", "write": "^$", "read": "^$"}
+        broker.call("PUT", f"permissions/{broker.vhost}/{name}", nothing)
+        url = broker.url.replace("guest:guest", f"{name}:word")
+        with Consumer(broker.url) as consumer:
+            consumer.channel.exchange_declare("partner", "fanout")
+        for settings in ({}, {"exchange": "partner", "receipts": False}):
+            with closing(opened(url, **settings)) as destination:
+                with pytest.raises(AuthError, match="refuses us"):
+                    send(destination, [thing(1, 1)])
+                assert all(step.step for step in destination.check())
+    finally:
+        broker.call("DELETE", f"users/{name}")
+
+
 @pytest.mark.parametrize("url", ["http://u:pass@there", "amqp://", "amqp://u:pass@there:port/", "amqp://u:pass@x/?a=1"])
 def test_a_url_that_means_nothing_is_told_by_the_check(url: str) -> None:
     """Without the url, which may hold a password."""

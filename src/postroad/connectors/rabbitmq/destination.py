@@ -7,6 +7,7 @@ over by it, and settled by the consumer's receipt, unless the connection says th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ import pika
 import pyarrow as pa
 import pyarrow.compute as pc
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import ChannelClosedByBroker
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from postroad.connectors.rabbitmq.link import NOT_FOUND, Link
 from postroad.connectors.rabbitmq.receipts import read_receipt
@@ -62,7 +63,8 @@ class RabbitmqDestination:
         if self._settings.receipts is False:
             yield Check("receipts", True, "none: what the broker has counts as acknowledged")
             return
-        waiting, refused = self._length(self._settings.receipts), self._length(_refused(self._settings.receipts))
+        with self._link.named_errors(f"queue {self._settings.receipts}"):
+            waiting, refused = map(self._length, (self._settings.receipts, _refused(self._settings.receipts)))
         told = "its queue is made with the first message" if waiting is None else f"{waiting:,} wait"
         told += f"; {refused:,} were refused and lie in {_refused(self._settings.receipts)}" if refused else ""
         yield Check("receipts", True, told)
@@ -74,14 +76,15 @@ class RabbitmqDestination:
     def render(self, target: Entity, records: pa.RecordBatch) -> Iterator[Package]:
         """One package: the records as a JSON array. Of a delete the key and what is ours are left; the rest is null."""
         deleted = pc.equal(records.column(OP.name), DELETE)
+        whole = not pc.any(deleted).as_py()
         names = [*target.schema.names, CHANGED_AT.name, OP.name, VERSION.name]
         columns = [records.column(name) for name in names]
         for place, (name, column) in enumerate(zip(names, columns, strict=True)):
-            if name not in {*target.key, CHANGED_AT.name, OP.name, VERSION.name}:
+            if not whole and name not in {*target.key, CHANGED_AT.name, OP.name, VERSION.name}:
                 columns[place] = pc.if_else(deleted, pa.scalar(None, column.type), column)
         texts = objects(pa.RecordBatch.from_arrays(columns, names=names), Form())
-        whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
-        body = b"[" + pc.binary_join(whole, ",")[0].as_buffer().to_pybytes() + b"]"
+        listed = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
+        body = b"[" + pc.binary_join(listed, ",")[0].as_buffer().to_pybytes() + b"]"
         yield Package((body, self._company(records)), records.num_rows)
 
     def send(self, target: Entity, package: Package) -> Sequence[Outcome]:
@@ -128,19 +131,21 @@ class RabbitmqDestination:
             self._declare_receipts(queue)
             # A channel of its own: what is not acknowledged when it ends is there again.
             channel = self._link.other_channel()
-            try:
-                for _ in range(AT_ONCE):
+        try:
+            for _ in range(AT_ONCE):
+                with self._link.named_errors(f"queue {queue}"):
                     method, _properties, body = channel.basic_get(queue)
-                    if method is None:
-                        break
-                    verdict, tag = settle(read_receipt(body or b"")), method.delivery_tag or 0
+                if method is None:
+                    break
+                verdict, tag = settle(read_receipt(body or b"")), method.delivery_tag or 0
+                with self._link.named_errors(f"queue {queue}"):
                     if verdict == "settled":
                         channel.basic_ack(tag)
                     elif verdict == "refused":
                         channel.basic_reject(tag, requeue=False)
-            finally:
-                if channel.is_open:
-                    channel.close()
+        finally:
+            with suppress(AMQPError, OSError):
+                channel.close()
 
     def _publish(self, target: Entity, event: bytes, facts: Facts) -> None:
         exchange = self._settings.exchange

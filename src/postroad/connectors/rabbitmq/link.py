@@ -83,7 +83,7 @@ class Link:
         try:
             return parameters(self._url.reveal(), "Postroad")
         except ConfigError as error:
-            raise ConfigError(f"the url of a broker cannot be read: {error}") from None
+            raise ConfigError(f"the url of a connection {str(error).removeprefix('queue: ')}") from None
 
 
 def _ours(error: BaseException, what: str) -> RemoteError | ConfigError:
