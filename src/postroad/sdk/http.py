@@ -5,6 +5,7 @@ The only place that sees httpx. What leaves it, an answer or an error, never hol
 
 from __future__ import annotations
 
+import math
 import random
 import ssl
 import time
@@ -33,6 +34,7 @@ MASK = "***"
 SHORTEST_SECRET = 6
 DEFAULT_THROTTLE = 5.0
 MAX_MESSAGE = 300
+MOST_PAUSE = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Limits:
-    """How often, how long and how much: `calls` of them in `per` seconds, of the budget that is called `budget`."""
+    """How often, how long and how much: `calls` of them in `per` seconds, of the budget that is called `budget`.
+
+    `timeout` bounds each wait, for a connection or the next bytes, and `longest_answer` the whole body.
+    """
 
     budget: str
     calls: int
@@ -74,6 +79,7 @@ class Limits:
     tries: int = 5
     longest_sleep: float = 60.0
     longest_backoff: float = 30.0
+    longest_answer: float = math.inf
     most_bytes: int = 256 * 1024 * 1024
     too_large: str = "ask for smaller pages"
 
@@ -238,8 +244,10 @@ class HttpClient:
     def _read(self, response: httpx.Response) -> bytes:
         """The whole body; an endless or exploding one is cut off before it fills the memory."""
         chunks: list[bytes] = []
-        size = 0
+        size, end = 0, time.monotonic() + self._limits.longest_answer
         for chunk in response.iter_bytes():
+            if time.monotonic() > end:
+                raise httpx.ReadTimeout("the answer goes on and on")
             size += len(chunk)
             if size > self._limits.most_bytes:
                 most = self._limits.most_bytes // (1024 * 1024)
@@ -326,15 +334,18 @@ def status_error(answer: Answer) -> Exception | None:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """The seconds of a `Retry-After` header in either of its forms (RFC 9110, 10.2.3), by the server's clock."""
+    """The seconds of a `Retry-After` header in either of its forms (RFC 9110, 10.2.3), by the server's clock.
+
+    A day at most: what a server says may be nonsense, and asking once a day harms nobody.
+    """
     text = answer.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        return float(text)
+        return min(float(text), MOST_PAUSE)
     until = http_date(text)
     if until is None:
         return None
     now = answer.date or datetime.now(UTC)
-    return max(0.0, (until - now).total_seconds())
+    return min(max(0.0, (until - now).total_seconds()), MOST_PAUSE)
 
 
 def http_date(text: str) -> datetime | None:

@@ -35,7 +35,7 @@ def posts(api: ApiSimulator) -> int:
     (400, BatchRefusedError), (401, AuthError), (403, AuthError), (404, ConfigError), (405, ConfigError),
     (408, TransientError), (409, TransientError), (410, ConfigError), (413, BatchRefusedError), (415, ConfigError),
     (422, BatchRefusedError), (425, TransientError), (429, ThrottledError), (500, TransientError),
-    (502, TransientError), (503, TransientError), (504, TransientError), (302, ConfigError),
+    (501, ConfigError), (502, TransientError), (503, TransientError), (504, TransientError), (302, ConfigError),
 ])  # fmt: skip
 @pytest.mark.parametrize("answer", [EACH, None])
 def test_each_status_means_what_its_row_says(
@@ -84,6 +84,23 @@ def test_a_slow_answer_is_a_broken_one(api: ApiSimulator) -> None:
     assert words(sent(api, "b", timeout=0.1)) == {0: "applied"}
 
 
+def test_an_answer_without_an_end_is_cut_off(api: ApiSimulator) -> None:
+    """Each byte is in time, and the whole is not; the worker would hold its message for ever."""
+    api.fault("drip", seconds=0.05)
+    with pytest.raises(OutcomeUnknownError, match="in time"):
+        sent(api, "a", idempotent=False, timeout=0.2)
+
+
+def test_a_web_page_is_no_yes(api: ApiSimulator) -> None:
+    """Portals answer 200 to everything."""
+    api.fault("page")
+    with pytest.raises(ConfigError, match="web page"):
+        sent(api, "a")
+    api.fault("page")
+    with pytest.raises(OutcomeUnknownError, match="web page"):
+        sent(api, "b", idempotent=False)
+
+
 def test_what_never_left_is_no_riddle(api: ApiSimulator) -> None:
     api.stop()
     with pytest.raises(RuntimeError):
@@ -106,7 +123,11 @@ def test_a_throttled_worker_waits_a_moment_and_its_subscription_longer(api: ApiS
         api.fault("refuse", status=503, retry_after=3600)
         with pytest.raises(ThrottledError) as raised:
             destination.send(ITEMS, package)
-    assert raised.value.wait == 3600
+        assert raised.value.wait == 3600
+        api.fault("refuse", status=429, retry_after="9" * 400)
+        with pytest.raises(ThrottledError) as raised:
+            destination.send(ITEMS, package)
+    assert raised.value.wait == 86_400
     assert len(sleeps) == 1
 
 

@@ -31,8 +31,8 @@ MB = 1024 * 1024
 PATIENCE = 10.0  # seconds that a worker sleeps over a request; for longer ones its subscription waits
 TRIES = 3
 SAFE = "!#$&'()*+,/:;<=>?@[\\]^`{|}~"  # of a CloudEvent's attribute in a header; what is not is percent-encoded
-TAKEN = range(400, 500)
 LEFT = (401, 403, 408, 425, 429)  # what these say is the same everywhere
+TAKEN = frozenset(range(400, 500)).difference(LEFT)
 
 
 class HttpDestination:
@@ -98,7 +98,7 @@ class HttpDestination:
             batch.body,
             self._headers(batch.content_type, target, identity, facts),
             fresh=lambda: signed(settings, identity, batch.body, self._tools.clock()),
-            takes=[status for status in TAKEN if status not in LEFT],
+            takes=TAKEN,
             once=not settings.idempotent,
         )
 
@@ -115,6 +115,8 @@ class HttpDestination:
     def _read(self, answer: Answer, batch: Batch, records: int) -> Sequence[Outcome]:
         """The outcomes, or the exception that the status means."""
         wanted = self._settings.answer
+        if answer.status < 300 and answer.headers.get("content-type", "").startswith("text/html"):
+            raise self._unusable("the answer is a web page, as of a portal or a login: check the url and the way there")
         if answer.status < 300:
             return [Outcome(range(records))] if wanted is None else self._outcomes(wanted, answer, batch)
         try:
@@ -133,6 +135,9 @@ class HttpDestination:
             if self._settings.idempotent:
                 raise
             raise OutcomeUnknownError(str(error)) from None
+
+    def _unusable(self, sentence: str) -> PostroadError:
+        return ConfigError(sentence) if self._settings.idempotent else OutcomeUnknownError(sentence)
 
     def _refusal(self, answer: Answer, said: str) -> PostroadError:
         status = answer.status
@@ -179,6 +184,7 @@ class HttpDestination:
             tries=TRIES,
             longest_sleep=PATIENCE,
             longest_backoff=PATIENCE,
+            longest_answer=self._settings.timeout,
             most_bytes=16 * MB,
             too_large="an answer to a batch is small: ask who keeps the receiver",
         )
@@ -186,6 +192,8 @@ class HttpDestination:
     def _classified(self, status: int, headers: Mapping[str, str], body: bytes) -> Exception | None:
         """What may have been applied before the answer broke off is held where the same twice does harm."""
         said = Answer(status, headers, body)
+        if status == 501:
+            return ConfigError("the receiver answered 501: it does not know this method; see path and method")
         if status >= 500 and not self._settings.idempotent and not (status == 503 and retry_after(said) is not None):
             return OutcomeUnknownError(f"the receiver answered {status}: nobody knows what it took")
         if 300 <= status < 400 and status != 304:

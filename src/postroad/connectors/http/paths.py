@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 STEP = re.compile(r"""\.?(?P<name>[^.\[\]'"$\s]+)|\['(?P<single>[^']+)'\]|\["(?P<double>[^"]+)"\]""")
 MISSING = object()
 
 
+@cache
 def steps(path: str) -> tuple[str, ...]:
     """The names of a path, from the outside in; none for `$`, the whole answer. ValueError if it is no path."""
     rest = path.removeprefix("$")

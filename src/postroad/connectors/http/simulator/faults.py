@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +41,13 @@ def _swapped(value: Any) -> Any:
     return {**value, "items": value.get("items", [])[::-1]}
 
 
+def _drops(seconds: float) -> Iterator[bytes]:
+    """A byte now and then, without an end in sight."""
+    for _ in range(1000):
+        time.sleep(seconds)
+        yield b" "
+
+
 BEFORE: Mapping[str, Make] = {  # nothing was taken
     "refuse": _status,
     "drop_before": lambda _, answer: replace(answer, hang_up=True),
@@ -52,6 +60,8 @@ AFTER: Mapping[str, Make] = {  # it was
     "malformed": lambda _, answer: replace(answer, body=b'{"items": [{]'),
     "deep": lambda _, answer: replace(answer, body=b"[" * 200_000 + b"]" * 200_000),
     "huge": lambda _, answer: replace(answer, body=b" " * (17 * 1024 * 1024)),
+    "page": lambda _, answer: replace(answer, body=b"<html>Sign in, please</html>", content_type="text/html"),
+    "drip": lambda fault, answer: replace(answer, body=_drops(float(fault.options.get("seconds", 0.1)))),
     "empty": lambda _, answer: replace(answer, body=b""),
     "half": _changed(_half),
     "foreign_word": _changed(_foreign),
