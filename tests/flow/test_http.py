@@ -124,3 +124,30 @@ def test_a_worker_that_is_killed_loses_nothing_and_repeats_nothing(shell: Shell,
 def _wait_for(api: ApiSimulator, posts: int) -> None:
     while sum(each["method"] == "POST" for each in api.log()) < posts:
         api.stopping.wait(0.002)
+
+
+def test_workers_take_turns_where_the_receiver_compares_nothing(shell: Shell, api: ApiSimulator) -> None:
+    """Two real ones, one of them killed: no batch comes after a newer one, and the end is right."""
+    api.store.compares = False
+    api.switch(keeps_answers=False)
+    settings = shell.folder / "postroad.yaml"
+    text = settings.read_text().replace("versions: compared", "most_records: 20\n    versions: ignored")
+    settings.write_text(text)
+    for number in range(2, 6):
+        drop(shell.folder, number, {f"B-{each}": f"{number} {each}" for each in range(number % 3, 200, 2)})
+        shell("run", "--no-deliver")
+        with App.open(shell.folder) as app:
+            app.deliveries.dispatch()
+    api.fault("slow", count=None, seconds=0.01)
+    with worker(shell.folder) as victim, worker(shell.folder) as other:
+        _wait_for(api, 8)
+        victim.kill()
+        _wait_for(api, 14)
+        other.kill()
+    api.clear_faults()
+    with _hasty(shell.folder) as app:
+        _go_on(app)
+    assert_equal(shell.folder, api)
+    versions = [version for each in api.log() if each["method"] == "POST" for version in each["versions"]]
+    assert versions == sorted(versions)
+    assert len({*versions}) >= 4

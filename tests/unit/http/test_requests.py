@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 import math
+import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -24,6 +29,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from postroad.connectors.http.packages import Batch, packages
 from postroad.connectors.http.paths import at_path, steps
+from postroad.connectors.http.signing import signed
 from postroad.connectors.http.simulator import DEMO_SECRET, ApiSimulator
 from postroad.errors import AuthError, ConfigError
 from postroad.records import CHANGED_AT, OP, VERSION, Entity
@@ -79,8 +85,6 @@ def test_another_reader_of_json_finds_the_same_values(data: st.DataObject) -> No
 
 def plain(value: Any) -> Any:
     """As JSON has it, by the standard library."""
-    import base64
-
     if isinstance(value, Decimal):
         return f"{value:.9f}"
     if isinstance(value, datetime):
@@ -171,8 +175,6 @@ def test_a_cloud_event_is_read_by_the_sdk_of_others(api: ApiSimulator) -> None:
 @pytest.mark.parametrize("secrets", [[DEMO_SECRET], [OTHER_SECRET, DEMO_SECRET]])
 def test_a_signature_is_verified_by_the_library_of_standard_webhooks(secrets: list[str]) -> None:
     """By either secret, while one replaces the other; and not by a third, nor over another body."""
-    from postroad.connectors.http.signing import signed
-
     chosen = settings(sign=secrets)
     body = items_body()
     found = dict(signed(chosen, "msg_1", body, time.time()))
@@ -184,6 +186,20 @@ def test_a_signature_is_verified_by_the_library_of_standard_webhooks(secrets: li
             Webhook(secret).verify(body, {**found, "webhook-id": "msg_2"})
     with pytest.raises(WebhookVerificationError):
         Webhook("whsec_c29tZWJvZHktZWxzZS1zb21lYm9keS1lbHNl").verify(body, found)
+
+
+def test_the_page_shows_how_a_receiver_verifies() -> None:
+    """Its lines are run here, against a right and a wrong secret, and an old signature."""
+    page = Path(__file__).resolve().parents[3] / "docs" / "connectors" / "http.md"
+    (lines,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    known: dict[str, Any] = {"hmac": hmac, "hashlib": hashlib, "base64": base64, "time": time}
+    exec(lines, known)
+    body, chosen = items_body(), settings(sign=[OTHER_SECRET, DEMO_SECRET])
+    found = dict(signed(chosen, "msg_1", body, time.time()))
+    assert known["verified"](found, body, DEMO_SECRET)
+    assert not known["verified"](found, body + b" ", DEMO_SECRET)
+    assert not known["verified"](found, body, "whsec_c29tZWJvZHktZWxzZS1zb21lYm9keS1lbHNl")
+    assert not known["verified"](dict(signed(chosen, "msg_1", body, time.time() - 400)), body, DEMO_SECRET)
 
 
 def items_body() -> bytes:

@@ -135,7 +135,8 @@ class ApiSimulator(Simulator):
             records = self.store.read(_records(request))
         except (UnreadableError, ValueError, RecursionError) as error:
             return json_answer({"detail": f"no batch of records: {error}"}, 400)
-        request.facts |= {"target": target, "records": len(records)}
+        versions = [each["_version"] for each in records]
+        request.facts |= {"target": target, "records": len(records), "versions": [min(versions), max(versions)]}
         if self.switches.answers != EACH:
             why = self.store.bad(records)
             if why:

@@ -38,7 +38,7 @@ class Store:
 
     def read(self, value: Any) -> Sequence[Record]:
         """The records of a batch; UnreadableError unless each has the key, the operation and the version."""
-        if not isinstance(value, list):
+        if not isinstance(value, list) or not value:
             raise UnreadableError("there is no list of records")
         for each in value:
             if not isinstance(each, dict) or not {*self.key, "_op", "_version"} <= each.keys():
