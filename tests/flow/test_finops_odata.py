@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,19 @@ def test_rows_are_counted_at_the_source(world: FinopsWorld) -> None:
     found = world.do(lambda app: app.datasets.count(f"finops.{OF_VENDORS}"))
     assert (found.equal, found.there - found.rows) == (False, 2)
     assert "not equal; `postroad run" in found.sentence
+
+
+def test_a_record_is_traced_by_its_company_and_number(world: FinopsWorld) -> None:
+    world.sync()
+    for company, number in [*world.table(OF_VENDORS)][:3]:
+        found = _traced(world, f"{company}/{number}")
+        assert found.values["VendorAccountNumber"] == number
+        assert found.versions[0].origin.feed == f"finops.{OF_VENDORS}.{company}"
+        assert found.versions[0].origin.path is not None
+
+
+def _traced(world: FinopsWorld, key: str) -> Any:
+    return world.do(lambda app: app.tracing.trace(f"finops.{OF_VENDORS}", key))
 
 
 def test_beside_packages(tmp_path: Path) -> None:
