@@ -228,12 +228,12 @@ def key_values(key: Iterable[Json], fields: Iterable[pa.Field]) -> tuple[Any, ..
 
 
 def key_from_text(text: str, fields: Sequence[pa.Field]) -> tuple[Any, ...]:
-    r"""A key as a person types it: a JSON array of its fields, or the fields joined by `/`.
+    r"""A key as a person types it: a JSON array of its fields, a JSON object of them, or the fields joined by `/`.
 
-    In the second form `\/` is a slash of a field and `\\` a backslash; a key of one field is taken as it stands. Raises
+    In the last form `\/` is a slash of a field and `\\` a backslash; a key of one field is taken as it stands. Raises
     ValueError with a sentence if the fields are too few or too many, or one is no value of its type.
     """
-    values = _json_array(text, len(fields))
+    values = _json_fields(text, [field.name for field in fields])
     if values is None:
         values = [text] if len(fields) == 1 else _split(text)
     names = "/".join(field.name for field in fields)
@@ -250,13 +250,15 @@ def key_from_text(text: str, fields: Sequence[pa.Field]) -> tuple[Any, ...]:
     return found
 
 
-def _json_array(text: str, length: int) -> list[Json] | None:
-    """None if it is none of that length."""
+def _json_fields(text: str, names: Sequence[str]) -> list[Json] | None:
+    """None if it is no array of so many fields, and no object with these names."""
     try:
-        found = json.loads(text) if text.startswith("[") else None
+        found = json.loads(text) if text.startswith(("[", "{")) else None
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, list) and len(found) == length else None
+    if isinstance(found, dict) and found.keys() == {*names}:
+        return [found[name] for name in names]
+    return found if isinstance(found, list) and len(found) == len(names) else None
 
 
 def _split(text: str) -> list[str]:

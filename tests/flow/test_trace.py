@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,6 +163,10 @@ def test_what_a_where_leaves_out_is_told(folder: Path) -> None:
 def test_by_the_key_at_a_target(post: Post) -> None:
     post.deliver()
     assert post.do(lambda app: app.tracing.trace_at(HERE, "3")).values["text"] == "book 3"
+    post.deliveries = (Delivery("toy.books", HERE, cleaning=Cleaning(rename={"id": "number"})),)
+    assert post.do(lambda app: app.tracing.trace_at(HERE, '{"number": 3}')).key == "[3]"
+    with pytest.raises(ConfigError, match=r"is no key of app\.books: the key is number"):
+        post.do(lambda app: app.tracing.trace_at(HERE, '{"id": 3}'))
     with pytest.raises(ConfigError, match=r"there are: app\.books"):
         post.do(lambda app: app.tracing.trace_at(THERE, "3"))
 
@@ -193,7 +198,8 @@ def test_a_key_is_read_as_it_is_written(key: tuple[str, str]) -> None:
     """As JSON, and joined by slashes."""
     joined = "/".join(each.replace("\\", "\\\\").replace("/", "\\/") for each in key)
     assert key_from_text(key_text(key), TWO) == key
-    if not joined.startswith("["):
+    assert key_from_text(json.dumps({"name": key[1], "company": key[0]}), TWO) == key
+    if not joined.startswith(("[", "{")):
         assert key_from_text(joined, TWO) == key
 
 

@@ -20,7 +20,7 @@ from postroad.engine.origin import Finder, Origin
 from postroad.errors import ConfigError
 from postroad.lake import Dataset
 from postroad.lake.finding import Found, KeyValues, current_row, versions_of
-from postroad.records import CHANGED_AT, DELETE, OP, key_from_text, key_texts
+from postroad.records import CHANGED_AT, DELETE, OP, key_from_text, key_text, key_texts
 from postroad.status import Status
 from postroad.store.rows import Row
 from postroad.tracking.rejections import DELIVER
@@ -92,7 +92,11 @@ class Tracing:
         known = {each.to: each for each in self._app.project.deliveries}
         if target not in known:
             raise ConfigError(f"no flow delivers to '{target}'; there are: {', '.join(known) or 'no deliveries'}")
-        return self.trace(known[target].dataset, text, versions=versions)
+        delivery = known[target]
+        with self._app.bench(delivery.connection) as bench:
+            entity = bench.entity(delivery.entity)
+        fields = [entity.schema.field(name).with_name(delivery.cleaning.named(name)) for name in entity.key]
+        return self.trace(delivery.dataset, key_text(_key(target, text, fields)), versions=versions)
 
 
 class _Question:
@@ -102,7 +106,9 @@ class _Question:
         self._app = app
         self._bench = bench
         self._dataset = bench.dataset(entity)
-        self._key = _key(self._dataset, text)
+        self._key = _key(
+            self._dataset.name, text, [self._dataset.entity.schema.field(name) for name in self._dataset.entity.key]
+        )
         self._text = _text(self._dataset, self._key)
         self._finder = Finder(bench, self._dataset, self._key)
         self._rejections = app.tracking.rejections.of_key(bench.connection, entity, self._text)
@@ -259,11 +265,11 @@ def _of_dataset(found: DatasetStatus) -> list[str]:
     return told
 
 
-def _key(dataset: Dataset, text: str) -> KeyValues:
+def _key(name: str, text: str, fields: Sequence[pa.Field]) -> KeyValues:
     try:
-        return key_from_text(text, [dataset.entity.schema.field(name) for name in dataset.entity.key])
+        return key_from_text(text, fields)
     except ValueError as error:
-        raise ConfigError(f"'{text}' is no key of {dataset.name}: {error}") from None
+        raise ConfigError(f"'{text}' is no key of {name}: {error}") from None
 
 
 def _text(dataset: Dataset, key: KeyValues) -> str:

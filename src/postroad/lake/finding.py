@@ -1,6 +1,6 @@
 """One key in the files of a dataset: only files, and of them only row groups, whose key range may hold it are read.
 
-Nothing is written. Memory holds one row group at a time.
+Nothing is written. Memory holds the keys of one row group at a time, and a batch of its rows.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from postroad.errors import StateError
 from postroad.lake.changes import versions_after
 from postroad.lake.delta import Member
 from postroad.lake.disk import Disk
 from postroad.lake.lake import Dataset
-from postroad.lake.parquet import conform
+from postroad.lake.parquet import BATCH, conform
 from postroad.lake.slices import Slice
 from postroad.lake.streams import key_at, key_column
 from postroad.records import OP, Entity, key_texts, key_values
@@ -72,9 +73,17 @@ def rows_in(disk: Disk, path: str, schema: pa.Schema, dataset: Dataset, key: Key
             if _group_may_hold(group, names, key):
                 keys = file.read_row_group(number, list(names), use_threads=False)
                 for at in _places(keys, names, key):
-                    rows = file.read_row_group(number, present, use_threads=False).slice(at, 1)
-                    yield Found(Slice(path, first + at, 1, size), conform(rows, schema))
+                    yield Found(Slice(path, first + at, 1, size), conform(_row(file, number, at, present), schema))
             first += group.num_rows
+
+
+def _row(file: pq.ParquetFile, group: int, at: int, columns: Sequence[str]) -> pa.Table:
+    """One row of a row group, which is read as far as that."""
+    for batch in file.iter_batches(batch_size=BATCH, row_groups=[group], columns=columns, use_threads=False):
+        if at < batch.num_rows:
+            return pa.Table.from_batches([batch.slice(at, 1)])
+        at -= batch.num_rows
+    raise StateError("a row group has fewer rows than its key column: put its file back from a backup")
 
 
 def having(rows: pa.Table, names: Sequence[str], key: KeyValues) -> pa.Table:
