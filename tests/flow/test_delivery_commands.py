@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sqlite3
 import subprocess
@@ -120,6 +121,7 @@ def test_workers_that_are_killed_lose_nothing(
             wait_for(shell.folder, 20)
             victim.kill()
         wait_for(shell.folder, dispatched)
+        wait_to_be_told(last)
         last.send_signal(signal.SIGTERM)
         assert last.wait(30) == 0
     assert_equal(shell.folder)
@@ -134,6 +136,14 @@ def worker(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         yield process
         process.kill()
+
+
+def wait_to_be_told(process: subprocess.Popen[bytes]) -> None:
+    """Until SIGTERM is caught: the other worker may have done everything while this one was still starting."""
+    status = Path(f"/proc/{process.pid}/status")
+    while not int(re.findall(r"SigCgt:\s+(\w+)", status.read_text())[0], 16) >> (signal.SIGTERM - 1) & 1:
+        assert process.poll() is None
+        time.sleep(0.002)
 
 
 def wait_for(folder: Path, settled: int) -> None:
