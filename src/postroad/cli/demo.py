@@ -1,4 +1,4 @@
-"""`postroad demo`: the whole way on this machine, from simulators' sockets to a query that joins their tables."""
+"""`postroad demo`: the whole way on this machine, from simulators' sockets through a lake into an application."""
 
 from __future__ import annotations
 
@@ -13,18 +13,29 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from postroad.app import App
-from postroad.cli import show
+from postroad.cli import looking, rejected, show, tracing
 from postroad.cli.report import Reporter
 from postroad.errors import ConfigError, StateError
 from postroad.project import init_project
-from postroad.sdk.demo import Deed, Demo
+from postroad.sdk.demo import Deed, Demo, Receiver, Sent
 from postroad.sdk.registry import connector_names, load_connector
 
+DELIVER = "flows/deliver.yaml"
+SAMPLE = 1_000  # records of which the values are compared
 MARK = ".demo"
 MARKED = "`postroad demo` wrote this folder and empties it when it runs again.\n"
+
+
+class Line(NamedTuple):
+    """A delivery of the demo."""
+
+    dataset: str
+    to: str
+    sent: Sent
 
 
 class Quiet(Reporter):
@@ -42,32 +53,52 @@ class Quiet(Reporter):
 def run_demo(folder: Path, rows: int) -> None:
     """Run it; leaves the project in `folder` to look around in. ConfigError if the folder holds anything else."""
     began = time.monotonic()
-    demos = _demos()
-    _lay(folder, list(demos))
+    demos, (receiver, application) = _demos(), _receiver()
+    _lay(folder, [*demos, receiver])
     with ExitStack() as running:
         processes = {name: running.enter_context(_simulator(name, demo.options(rows))) for name, demo in demos.items()}
         addresses = {name: _address(process) for name, process in processes.items()}
         for name, address in addresses.items():
             os.environ.update(demos[name].variables(address))
         systems = "".join(f"\n   - {demo.introduction(rows)}" for demo in demos.values())
-        _step(f"1. First sync of {len(demos)} simulated systems{systems}")
+        _step(f"1. First sync of {len(demos)} simulated systems{systems}\n   {application.told}")
+        lines = _lines(folder, demos, receiver)
         _sync(folder)
         _step("2. Meanwhile people add, change and delete records in these systems")
         _show_deeds(folder, demos)
         for name, demo in demos.items():
             for deed in demo.deeds:
                 _tell(addresses[name], deed)
-        _step("3. Second sync: just that reaches the tables")
-        _sync(folder)
-    _step("4. Questions to the lake")
+        kept = [line for line in lines if line.sent.kept]
+        for line in kept:
+            _step(f"   {application.hold(folder, line.sent.name)}")
+        _step("3. Second sync: just that reaches the tables, and the application, which refuses what it holds on to")
+        _sync(folder, rejected=len(kept))
+    _step("4. What the application refused, and why")
+    _refused(folder)
+    for line in kept:
+        _step(f"5. {application.let_go(folder, line.sent.name)}; then the refused record is sent again")
+        _retry(folder, line.to)
+    _step("6. How the deliveries stand, and whether the application holds what the lake has")
+    _stand(folder, lines[0].to)
+    _step("7. Questions to the lake")
     _ask(folder, demos)
     print(f"\nDone in {time.monotonic() - began:.0f} s. Look around: postroad status -p {folder}; and {folder}/lake")
 
 
 def _demos() -> dict[str, Demo]:
-    """The connectors that have a part in the demo, in its order."""
-    found = {name: load_connector(name).demo for name in connector_names()}
-    return dict(sorted(((name, demo) for name, demo in found.items() if demo), key=lambda each: each[1].place))
+    """The connectors that are read in the demo, in its order."""
+    found = {name: part for name, part in _parts().items() if isinstance(part, Demo)}
+    return dict(sorted(found.items(), key=lambda each: each[1].place))
+
+
+def _receiver() -> tuple[str, Receiver]:
+    """The connector that receives."""
+    return next((name, part) for name, part in _parts().items() if isinstance(part, Receiver))
+
+
+def _parts() -> dict[str, Demo | Receiver | None]:
+    return {name: load_connector(name).demo for name in connector_names()}
 
 
 def _lay(folder: Path, connectors: list[str]) -> None:
@@ -81,21 +112,74 @@ def _lay(folder: Path, connectors: list[str]) -> None:
     init_project(folder, *connectors)
 
 
-def _sync(folder: Path) -> None:
+def _lines(folder: Path, demos: Mapping[str, Demo], receiver: str) -> list[Line]:
+    """Write the flow that delivers; what its lines say."""
+    connections = _connections(folder)
+    found = [
+        Line(f"{connections[name]}.{sent.entity}", f"{connections[receiver]}.{sent.name}", sent)
+        for name, demo in demos.items()
+        for sent in demo.sent
+    ]
+    parts = [(f"dataset: {each.dataset}", f"to: {each.to}", *each.sent.cleaning) for each in found]
+    flow = "deliver:\n" + "".join("  - " + "\n    ".join(each) + "\n" for each in parts)
+    (folder / DELIVER).write_text(flow)
+    _step(f"The project's {DELIVER}, beside what it reads\n\n{textwrap.indent(flow, '   ')}")
+    return found
+
+
+def _connections(folder: Path) -> dict[str, str]:
+    """The connection of each connector."""
+    with App.open(folder) as app:
+        return {app.project.connections[name].connector: name for name in app.project.connections}
+
+
+def _sync(folder: Path, rejected: int = 0) -> None:
+    """One run, in which receivers refuse so many records."""
     began = time.monotonic()
     with Quiet() as reporter, App.open(folder, reporter=reporter) as app:
         report = app.runs.start()
-    if report.exit_code:
+    well = report.exit_code == (3 if rejected else 0)
+    well &= sum(each.rejected for each in report.deliveries.values()) == rejected
+    if not well:
         print("\n".join(reporter.sentences), file=sys.stderr)
     show.report(report, time.monotonic() - began)
+    if not well:
+        raise StateError("the demo's sync did not go as it should; the reasons stand above")
+
+
+def _refused(folder: Path) -> None:
+    """What `rejected list` shows, and the way of the first of these records."""
+    with App.open(folder) as app:
+        rejected.grouped(app.rejections.groups("deliver"))
+        row = app.rejections.list("deliver")[0]
+        dataset = f"{row['connection']}.{row['entity']}"
+        key = row["key"][1:-1]
+        _step(f"   postroad trace {dataset} {key} -p {folder}\n")
+        tracing.shown(app.tracing.trace(dataset, key, versions=1))
+
+
+def _retry(folder: Path, to: str) -> None:
+    began = time.monotonic()
+    with Quiet() as reporter, App.open(folder, reporter=reporter) as app:
+        report = app.rejections.retry(to, "deliver")
+    show.report(report, time.monotonic() - began)
     if report.exit_code:
-        raise StateError("the demo's sync did not succeed; the reasons stand above")
+        raise StateError("the demo's record was refused again; `postroad rejected list` says why")
+
+
+def _stand(folder: Path, to: str) -> None:
+    with App.open(folder) as app:
+        looking.subscriptions(app.deliveries.status())
+        _step(f"   postroad verify {to} -p {folder}\n")
+        found = app.deliveries.verify(to, SAMPLE)
+    tracing.verified(found)
+    if not found.equal:
+        raise StateError(f"{to} differs from what the lake has")
 
 
 def _show_deeds(folder: Path, demos: Mapping[str, Demo]) -> None:
     """What is about to be done, by dataset."""
-    with App.open(folder) as app:
-        connections = {app.project.connections[name].connector: name for name in app.project.connections}
+    connections = _connections(folder)
     counts: dict[str, dict[str, int]] = {}
     for name, demo in demos.items():
         for deed in demo.deeds:

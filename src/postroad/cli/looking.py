@@ -37,9 +37,9 @@ def status(select: Select = None, project: Folder = HERE, env: Environment = Non
         calls = app.tracking.budget.counted()
         unsent = app.alerts.unsent()
     if json:
-        subscriptions = [each.as_dict() for each in deliveries]
+        delivered = [each.as_dict() for each in deliveries]
         datasets = [each.as_dict() for each in found]
-        show.as_json({"datasets": datasets, "deliveries": subscriptions, "calls": calls, "alerts": unsent})
+        show.as_json({"datasets": datasets, "deliveries": delivered, "calls": calls, "alerts": unsent})
         return
     rows = [
         (
@@ -60,7 +60,7 @@ def status(select: Select = None, project: Folder = HERE, env: Environment = Non
             print(f"{feed}: {failure}")
         _notes(each)
     if deliveries:
-        _subscriptions(deliveries)
+        subscriptions(deliveries)
     for mail in unsent:
         print(show.unsent(mail))
 
@@ -129,7 +129,7 @@ def _notes(status: DatasetStatus) -> None:
         print(f"{name}: {count:,} rejected: {cause}; `postroad rejected list` shows them")
 
 
-def _subscriptions(found: list[SubscriptionStatus]) -> None:
+def subscriptions(found: list[SubscriptionStatus]) -> None:
     """How each receiver stands, and what to type."""
     from postroad.cli import show
 

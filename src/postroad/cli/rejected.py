@@ -40,10 +40,11 @@ def list_(
         columns = ("id", "dataset", "stage", "key", "cause", "sentence")
         show.table(f"{len(found):,} rejected or parked", columns, [[row[name] for name in columns] for row in found])
     else:
-        _grouped(found)
+        grouped(found)
 
 
-def _grouped(found: Sequence[Mapping[str, Any]]) -> None:
+def grouped(found: Sequence[Mapping[str, Any]]) -> None:
+    """Show rejections that were counted by cause."""
     from postroad.cli import show
 
     records, causes = sum(row["records"] for row in found), len({row["cause"] for row in found if row["records"]})

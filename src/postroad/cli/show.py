@@ -69,13 +69,17 @@ def report(done: Report, seconds: float) -> None:
         (name, each.read, each.new, each.changed, each.deleted, each.rejected, each.parked)
         for name, each in sorted(done.counts.items())
     ]
-    table(f"{seconds:.1f} s, peak memory {peak_mib()} MiB", columns, rows or [("nothing new", 0, 0, 0, 0, 0, 0)])
+    cost = f"{seconds:.1f} s, peak memory {peak_mib()} MiB"
+    if rows or not done.deliveries:
+        table(cost, columns, rows or [("nothing new", 0, 0, 0, 0, 0, 0)])
     if done.deliveries:
         found = sorted(done.deliveries.items())
         handed = ["handed_over"] if any(each.handed_over for _, each in found) else []
         counted = ["messages", "records", "rejected", *handed]
         shown = [(name, *(vars(each)[column] for column in counted), each.problem) for name, each in found]
-        table("deliveries", ("to", *(column.replace("_", " ") for column in counted), "problem"), shown)
+        table(
+            "deliveries" if rows else cost, ("to", *(column.replace("_", " ") for column in counted), "problem"), shown
+        )
     for outcome in done.outcomes:
         if outcome.status != "succeeded":
             told = outcome.until is None or "until" in (outcome.reason or "")

@@ -57,7 +57,7 @@ def trace(
     if json:
         show.as_json({**found.as_dict(), "rejections": [show.plain(row) for row in found.rejections]})
     else:
-        _print(found)
+        shown(found)
 
 
 def verify(
@@ -78,14 +78,15 @@ def verify(
     with App.open(project, env) as app:
         if app.deliveries.has(target):
             found = app.deliveries.verify(target, sample, show=values)
-            _print_verified(found) if not json else show.as_json(found.as_dict())
+            verified(found) if not json else show.as_json(found.as_dict())
             raise typer.Exit(0 if found.equal else DIFFERENT)
         counted = app.datasets.count(target)
     show.as_json(counted.as_dict()) if json else show.line(counted.sentence)
     raise typer.Exit(0 if counted.equal else DIFFERENT)
 
 
-def _print_verified(found: Verified) -> None:
+def verified(found: Verified) -> None:
+    """Show what was compared."""
     from postroad.cli import show
 
     named = [(text, found.counts[kind], _some(found.keys[kind])) for kind, text in SAID.items()]
@@ -115,7 +116,8 @@ def _some(keys: Sequence[str]) -> str:
     return " ".join(keys[:NAMED]) + rest
 
 
-def _print(found: Trace) -> None:
+def shown(found: Trace) -> None:
+    """Show the way of a record."""
     from postroad.cli import show
 
     show.line(f"{found.dataset} {found.key}")

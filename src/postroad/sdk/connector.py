@@ -17,7 +17,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from postroad.records import Check, Entity, Feed, Json, Outcome, Package, Payload, Receipt, Rows, Want
-from postroad.sdk.demo import Demo
+from postroad.sdk.demo import Demo, Receiver
 
 
 class Budget(Protocol):
@@ -223,7 +223,8 @@ class Connector:
     `entities` gives the entity names that a flow may name, from the settings of a connection. `source` and
     `destination` are its halves; it has at least one. `adopter` opens what takes over another program's files, where
     people have such. `simulator` is the entry point of `postroad simulate`: a function that takes a typer-free list of
-    arguments. `example` maps file names of an example project to their text. `demo` is its part in `postroad demo`.
+    arguments. `example` maps file names of an example project to their text. `demo` is its part in `postroad demo`, as
+    a system that is read or as one that receives.
     """
 
     name: str
@@ -234,4 +235,4 @@ class Connector:
     adopter: Callable[[Any, Tools], Adopter] | None = None
     simulator: Callable[[list[str]], None] | None = None
     example: Mapping[str, str] = field(default_factory=dict)
-    demo: Demo | None = None
+    demo: Demo | Receiver | None = None

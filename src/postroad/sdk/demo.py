@@ -1,9 +1,13 @@
-"""What a connector tells `postroad demo`, which knows none: how its system is simulated, and what people do there."""
+"""What a connector tells `postroad demo`, which knows none: how its system is simulated, and what people do there.
+
+A destination tells how an application behaves that receives what the others read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 
@@ -27,6 +31,33 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Sent:
+    """A dataset that the demo delivers: its entity, what it is called at the receiver, and its cleaning.
+
+    The application there holds on to the rows of one that is `kept`, and lets none of them be deleted; so exactly one
+    row of that is deleted between the two runs.
+    """
+
+    entity: str
+    name: str
+    cleaning: tuple[str, ...] = ()
+    kept: bool = False
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A destination's part in the demo, beside its example project: an application on this machine.
+
+    `hold` makes it keep the rows of a target by a rule of its own, `let_go` ends that; both get the project's folder
+    and the target's name, and tell what they did in a sentence. `told` tells in a sentence what it is.
+    """
+
+    told: str
+    hold: Callable[[Path, str], str]
+    let_go: Callable[[Path, str], str]
+
+
+@dataclass(frozen=True)
 class Demo:
     """A connector's part in the demo, beside its example project and its simulator.
 
@@ -34,7 +65,7 @@ class Demo:
     `options` are further words for it, `introduction` says what it holds, both for the number of rows that the largest
     dataset shall have; `variables` leads the example to its address. `deeds` are done in this order between the first
     run and the second; no row is touched by two of them, so that a count is what the run must find. Connectors with a
-    smaller `place` come first.
+    smaller `place` come first. `sent` goes on to a receiver.
     """
 
     place: int
@@ -43,3 +74,4 @@ class Demo:
     variables: Callable[[str], Mapping[str, str]]
     deeds: tuple[Deed, ...]
     questions: tuple[Question, ...] = ()
+    sent: tuple[Sent, ...] = ()

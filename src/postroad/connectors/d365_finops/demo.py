@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from postroad.sdk.demo import Deed, Demo, Question
+from postroad.sdk.demo import Deed, Demo, Question, Sent
 
 COMPANY = "usmf"
 DONE = {
@@ -60,4 +60,5 @@ def _deeds() -> Iterator[Deed]:
             yield Deed(entity, what, counts[place], call, arguments)
 
 
-DEMO = Demo(3, _introduction, _options, _variables, tuple(_deeds()), (GONE,))
+SENT = (Sent("VendorsV2", "vendors"), Sent("PurchaseOrderHeadersV2", "orders", ("constants: {system: erp}",)))
+DEMO = Demo(3, _introduction, _options, _variables, tuple(_deeds()), (GONE,), SENT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from postroad.connectors.sql.demo import DEMO
+from postroad.connectors.sql.example import EXAMPLE
 from postroad.connectors.sql.settings import SqlSettings
 from postroad.sdk.connector import Connector, Destination, Tools
 
@@ -13,4 +15,11 @@ def _destination(settings: SqlSettings, tools: Tools) -> Destination:
     return SqlDestination(settings, tools)
 
 
-connector = Connector(name="sql", settings=SqlSettings, entities=lambda _: (), destination=_destination)
+connector = Connector(
+    name="sql",
+    settings=SqlSettings,
+    entities=lambda _: (),
+    destination=_destination,
+    example=EXAMPLE,
+    demo=DEMO,
+)

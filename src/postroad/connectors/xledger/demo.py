@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from postroad.connectors.xledger.example import SIMULATOR_TOKEN
-from postroad.sdk.demo import Deed, Demo, Question
+from postroad.sdk.demo import Deed, Demo, Question, Sent
 
 DONE = {
     "timesheets": (40, 300, 60),
@@ -71,4 +71,10 @@ def _deeds() -> Iterator[Deed]:
                 yield Deed(entity, what, counts[place], call, {argument: counts[place], "entity": entity})
 
 
-DEMO = Demo(1, _introduction, _options, _variables, tuple(_deeds()), (COST, HISTORY))
+HOURS = (
+    "select: [employee_description, project_dbId, assignmentDate, workingHours]",
+    "where: assignmentDate >= '2024-01-01'",
+    "rename: {assignmentDate: day, workingHours: hours}",
+)
+SENT = (Sent("timesheets", "hours", HOURS), Sent("suppliers", "suppliers", kept=True))
+DEMO = Demo(1, _introduction, _options, _variables, tuple(_deeds()), (COST, HISTORY), SENT)
