@@ -1,10 +1,13 @@
-"""A proxy before any server over TCP: it cuts connections, also just when an answer was to come back."""
+"""Proxies before any server over TCP: one cuts connections, also just when an answer was to come back; one has TLS."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import ssl
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Self
 
 
@@ -59,3 +62,34 @@ def _end(end: socket.socket) -> None:
     with suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
     end.close()
+
+
+@contextmanager
+def tls_front(host: str, port: int, context: ssl.SSLContext) -> Iterator[int]:
+    """A port on the loopback that speaks TLS, and the server's own language behind it."""
+    loop = asyncio.new_event_loop()
+
+    async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await source.read(1 << 16):
+                sink.write(data)
+                await sink.drain()
+        sink.close()
+
+    async def came(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ahead, back = await asyncio.open_connection(host, port)
+        await asyncio.gather(pass_on(reader, back), pass_on(ahead, writer))
+
+    server = loop.run_until_complete(asyncio.start_server(came, "127.0.0.1", 0, ssl=context))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Self
 
 import pika
@@ -28,8 +29,9 @@ from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, HandsOver, Tools
 from postroad.sdk.secrets import Secret
 from postroad.testing import KEY, DestinationSuite, Row, thing
+from tests.inbox import certificate
 from tests.rabbitmq import Broker
-from tests.tcp_proxy import TcpProxy
+from tests.tcp_proxy import TcpProxy, tls_front
 
 REPLIES = "replies"
 FACTS = Facts("17-abc", "acme/prod", "erp.things", 2, 3, datetime(2026, 11, 21, 18, 30, tzinfo=UTC))
@@ -304,6 +306,21 @@ def test_a_changed_secret_is_found(broker: Broker) -> None:
     destination.close()
     with closing(opened(broker.url + secrets.token_hex(2))) as lost, pytest.raises(AuthError, match="virtual host"):
         send(lost, [thing(1, 1)])
+
+
+def test_tls_is_checked(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certificate that the machine does not trust is for a person; one that it does carries records."""
+    context, trusted = certificate(tmp_path)
+    host, port = re.findall(r"@(.+):(\d+)/", broker.url)[0]
+    with tls_front(host, int(port), context) as secure, Consumer(broker.url) as consumer:
+        url = broker.url.replace("amqp:", "amqps:").replace(f"{host}:{port}", f"127.0.0.1:{secure}")
+        with closing(opened(url)) as destination:
+            with pytest.raises(ConfigError, match="not to be trusted"):
+                send(destination, [thing(1, 1, "one")])
+            monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+            send(destination, [thing(1, 1, "one")])
+        consumer.read()
+        assert [row["Select"] for row in consumer.records.values()] == ["one"]
 
 
 def test_a_missing_right_is_told(broker: Broker) -> None:
