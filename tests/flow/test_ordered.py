@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from postroad.connectors.http.destination import HttpDestination
+from postroad.connectors.http.settings import HttpSettings
+from postroad.connectors.http.simulator import DEMO_SECRET, DEMO_TOKEN, ApiSimulator
 from postroad.engine.resend import again
 from postroad.errors import (
     BatchRefusedError,
@@ -21,7 +26,8 @@ from postroad.errors import (
 )
 from postroad.project import Delivery
 from postroad.records import Check, Entity, Outcome, Package
-from postroad.sdk.connector import Destination
+from postroad.sdk.budget import MemoryBudget
+from postroad.sdk.connector import Destination, Tools
 from tests.flow.doomed import LEASES_ARE_OVER, Side, Trap
 from tests.flow.post import HERE, Post, memory_folder, small_messages
 from tests.flow.test_deliveries import IN_DELIVERIES, P
@@ -79,7 +85,7 @@ class Arrivals:
         return {key: text for key, text in self.rows.items() if text is not None}
 
 
-def placed(folder: Path, receiver: Arrivals, start: str = "beginning") -> Post:
+def placed(folder: Path, receiver: Destination, start: str = "beginning") -> Post:
     """A post whose only receiver is that one."""
 
     def through(_: str, destination: Destination) -> Destination:
@@ -217,6 +223,30 @@ def test_a_subscription_keeps_its_order_or_begins_anew(post: Post, receiver: Arr
     done = post.deliver()[HERE]
     assert "name another target" in done.problem
     assert done.messages == 0
+
+
+def test_a_frozen_workers_late_request_is_known_by_its_idempotency_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It arrives after newer ones, at a receiver that compares no versions and keeps its answers."""
+    small_messages(monkeypatch, 2)
+    with ExitStack() as opened:
+        folder = opened.enter_context(memory_folder())
+        api = opened.enter_context(ApiSimulator(["id"], versions="ignored"))
+        chosen = {"url": api.base_url, "token": DEMO_TOKEN, "sign": [DEMO_SECRET], "versions": "ignored"}
+        tools = Tools(MemoryBudget(), time.time)
+        receiver = HttpDestination(HttpSettings.model_validate(chosen), tools)
+        post = placed(folder, opened.enter_context(closing(receiver)))
+        post.change({0: "old", 1: "old"})
+
+        def meanwhile() -> None:
+            post.now += LEASES_ARE_OVER
+            post.change({0: "new", 1: None})
+            post.deliver()
+
+        post.at_send = meanwhile
+        post.deliver()
+        assert [each.get("repeated", False) for each in api.log()] == [False, False, True]
+        assert any("taken over" in each for each in post.said)
+        assert {row["id"]: row["text"] for row in api.rows("books")} == post.books == {0: "new"}
 
 
 def test_others_are_not_held_up(post: Post, receiver: Arrivals) -> None:
