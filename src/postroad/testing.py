@@ -293,11 +293,10 @@ class ReadableSuite(DestinationSuite):
 
     def test_what_is_held_is_read_back(self) -> None:
         """Live keys with their versions; of those asked for every value, as exact as its type says."""
-        most = Decimal("12345678901234567890123456789.123456789")
         rows = [
             thing(1, 5, "Ærø 'q' \"t\" \\ %s", amount=Decimal("-0.000000001"), share=0.1, due=date(2026, 2, 28)),
             thing(2, 6, None, at=datetime(2026, 3, 29, 1, 59, 59, 999_999, UTC), local=LOCAL, open=False),
-            thing(3, 7, "", amount=most, at=datetime(1969, 12, 31, tzinfo=UTC), open=True),
+            thing(3, 7, "", amount=self.longest, at=datetime(1969, 12, 31, tzinfo=UTC), open=True),
             thing(4, 8, None, op=DELETE),
         ]
         self._send([*rows, thing(1, 4, "old")])

@@ -21,7 +21,7 @@ from postroad.connectors.mongodb.settings import MongoSettings
 from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, Tools
 from postroad.sdk.secrets import Secret
-from postroad.testing import THINGS, DestinationSuite, Row
+from postroad.testing import THINGS, ReadableSuite, Row
 from tests.conftest import Mongo
 
 
@@ -32,7 +32,7 @@ def opened(mongo: Mongo, **settings: Any) -> Destination:
     return connector.destination(made, Tools(MemoryBudget(time.time), time.time))
 
 
-class MongoSuite(DestinationSuite):
+class MongoSuite(ReadableSuite):
     """What the policies have in common."""
 
     settings: ClassVar[Mapping[str, Any]] = {}
@@ -91,7 +91,7 @@ class TestObjectId(MongoSuite):
     """The server's own `_id`, and texts for what BSON cuts."""
 
     settings: ClassVar = {"id": "objectid", "view": False, "times": "text", "dates": "text", "decimals": "text"}
-    longest = DestinationSuite.longest
+    longest = ReadableSuite.longest
 
     def shown(self) -> dict[str, Any]:
         """Rows that are no tombstones."""

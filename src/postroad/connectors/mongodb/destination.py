@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pymongo import MongoClient, WriteConcern
 
+from postroad.connectors.mongodb import reading
 from postroad.connectors.mongodb.bulk import Bulk
 from postroad.connectors.mongodb.errors import named_errors
 from postroad.connectors.mongodb.operations import ID, cut, operations
@@ -88,6 +89,16 @@ class MongoDestination:
         except AuthError:
             self.close()  # the secret may have been changed: it is read again, once
             return self._write(target, package.body)
+
+    def keys(self, target: Entity) -> Iterator[pa.RecordBatch]:
+        """See `Readable.keys`."""
+        with named_errors(f"{self._where}, collection {target.name}"):
+            yield from reading.keys(self._database, target, self._settings)
+
+    def read(self, target: Entity, keys: pa.Table) -> pa.RecordBatch:
+        """See `Readable.read`."""
+        with named_errors(f"{self._where}, collection {target.name}"):
+            return reading.read(self._database, target, keys, self._settings)
 
     def _write(self, target: Entity, body: pa.RecordBatch) -> Sequence[Outcome]:
         where = f"{self._where}, collection {target.name}"

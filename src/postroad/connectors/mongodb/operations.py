@@ -59,6 +59,11 @@ def operations(target: Entity, records: pa.RecordBatch, settings: MongoSettings)
     return pa.concat_batches([gone, kept]).take(pc.sort_indices(places))
 
 
+def identities(target: Entity, records: pa.RecordBatch, settings: MongoSettings) -> pa.Array:
+    """What tells the documents of these keys, as filters."""
+    return encode.document(_identity(target.key, records, settings)[0], records.num_rows)
+
+
 class _Writer:
     """Upserts alone, or deletes alone."""
 
@@ -67,7 +72,7 @@ class _Writer:
         self._records = records
         self._rows = records.num_rows
         self._settings = settings
-        self._forms = Forms(settings.decimals, settings.dates, settings.times)
+        self._forms = _forms(settings)
         self._version = encode.column(VERSION.name, records.column(VERSION.name), self._forms).data
 
     def upserts(self) -> pa.RecordBatch:
@@ -129,18 +134,7 @@ class _Writer:
         })  # fmt: skip
 
     def _identity(self) -> tuple[list[Any], Any]:
-        """The elements that tell a document, as a filter takes them, and the rows whose key BSON cannot say."""
-        policy, key = self._settings.id, self._target.key
-        columns = [self._records.column(name) for name in key]
-        if policy == "text":
-            return [encode.column(ID, _joined(columns), self._forms).data], None
-        if policy == "key" and len(key) == 1:
-            only = encode.column(ID, columns[0], self._forms)
-            return [only.data], only.bad
-        found = [encode.column(name, each, self._forms) for name, each in zip(key, columns, strict=True)]
-        elements = [each.data for each in found]
-        bad = encode.either([each.bad for each in found])
-        return (elements if policy == "objectid" else [self._subdocument(ID, elements)]), bad
+        return _identity(self._target.key, self._records, self._settings)
 
     def _key(self) -> list[Any]:
         return encode.tree(nested(self._target.key, self._records), self._forms)[0]
@@ -155,6 +149,25 @@ class _Writer:
 
     def _subdocument(self, name: str, elements: Sequence[Any]) -> pa.Array:
         return encode.subdocument(name, elements, self._rows)
+
+
+def _identity(key: Sequence[str], records: pa.RecordBatch, settings: MongoSettings) -> tuple[list[Any], Any]:
+    """The elements that tell a document, as a filter takes them, and the rows whose key BSON cannot say."""
+    columns, forms = [records.column(name) for name in key], _forms(settings)
+    if settings.id == "text":
+        return [encode.column(ID, _joined(columns), forms).data], None
+    if settings.id == "key" and len(key) == 1:
+        only = encode.column(ID, columns[0], forms)
+        return [only.data], only.bad
+    found = [encode.column(name, each, forms) for name, each in zip(key, columns, strict=True)]
+    elements, bad = [each.data for each in found], encode.either([each.bad for each in found])
+    if settings.id == "objectid":
+        return elements, bad
+    return [encode.subdocument(ID, elements, records.num_rows)], bad
+
+
+def _forms(settings: MongoSettings) -> Forms:
+    return Forms(settings.decimals, settings.dates, settings.times)
 
 
 def nested(names: Sequence[str], records: pa.RecordBatch) -> encode.Tree:

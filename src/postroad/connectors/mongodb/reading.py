@@ -1,0 +1,99 @@
+"""Reading a target back: documents become Arrow again, typed as the dataset has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.decimal128 import Decimal128
+from bson.raw_bson import RawBSONDocument
+from pymongo.read_concern import ReadConcern
+
+from postroad.connectors.mongodb.operations import DELETED, identities
+from postroad.connectors.mongodb.settings import MongoSettings
+from postroad.connectors.mongodb.targets import Db, rows_name
+from postroad.records import VERSION, Entity
+
+ROWS = 10_000  # of a batch of keys
+KEYS = 500  # of one question
+LIVE = {DELETED: {"$exists": False}, VERSION.name: {"$gt": 0}}
+# A year that Python has not is no error here, but a value that differs.
+CODEC: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+
+Found = Sequence[Mapping[str, Any]]
+
+
+def keys(database: Db, target: Entity, settings: MongoSettings) -> Iterator[pa.RecordBatch]:
+    """The live keys of a target with their versions."""
+    fields = [*(target.schema.field(name) for name in target.key), VERSION]
+    with _reader(database, target, settings).find(LIVE, [field.name for field in fields]) as cursor:
+        while found := list(islice(cursor, ROWS)):
+            yield _batch(found, fields)
+
+
+def read(database: Db, target: Entity, wanted: pa.Table, settings: MongoSettings) -> pa.RecordBatch:
+    """The live records of some keys, with the columns that any of them has."""
+    reader = _reader(database, target, settings)
+    found: list[Mapping[str, Any]] = []
+    for start in range(0, wanted.num_rows, KEYS):
+        some = wanted.slice(start, KEYS).combine_chunks().to_batches()[0]
+        chosen = [RawBSONDocument(each) for each in identities(target, some, settings).to_pylist()]
+        found += reader.find({**LIVE, "$or": chosen})
+    fields = [field for field in target.schema if not found or any(_has(each, field.name) for each in found)]
+    return _batch(found, [*(_as_kept(field, settings) for field in fields), VERSION])
+
+
+def _reader(database: Db, target: Entity, settings: MongoSettings) -> Any:
+    name = rows_name(target.name, settings)
+    return database.get_collection(name, codec_options=CODEC, read_concern=ReadConcern("majority"))
+
+
+def _as_kept(field: pa.Field, settings: MongoSettings) -> pa.Field:
+    """The type that says how exactly a value is kept."""
+    kind = field.type
+    if pa.types.is_timestamp(kind) and kind.tz is not None and kind.unit in {"us", "ns"} and settings.times == "date":
+        return pa.field(field.name, pa.timestamp("ms", kind.tz))
+    return field
+
+
+def _has(found: Mapping[str, Any], name: str) -> bool:
+    *path, last = name.split(".")
+    for step in path:
+        found = found.get(step, {})
+        if not isinstance(found, Mapping):
+            return False
+    return last in found
+
+
+def _batch(found: Found, fields: Sequence[pa.Field]) -> pa.RecordBatch:
+    arrays = [_array([_at(each, field.name) for each in found], field) for field in fields]
+    return pa.RecordBatch.from_arrays(arrays, [field.name for field in fields])
+
+
+def _array(values: list[Any], field: pa.Field) -> pa.Array:
+    """A column. One that somebody else wrote into, so that it cannot be read as ours, is one of texts."""
+    try:
+        if any(isinstance(value, str) for value in values):
+            return pa.array(values, pa.string()).cast(field.type)
+        return pa.array(values, field.type)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
+def _at(found: Mapping[str, Any], name: str) -> Any:
+    value: Any = found
+    for step in name.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """A value as Arrow takes it."""
+    if isinstance(value, Decimal128):
+        return value.to_decimal()
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list) else value
