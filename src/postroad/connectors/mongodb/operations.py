@@ -35,7 +35,7 @@ DELETED_AT = "_deleted_at"
 DELETED_VERSION = "_deleted_version"
 LARGEST = 16 * 1024 * 1024  # bytes of a document
 AT_ONCE = 16 * 1024 * 1024  # bytes of records, about, in one package
-MOST = 5_000  # records of one
+MOST = 1_000  # records of one, so that a slow server answers in time
 SEPARATOR = "|"
 TRUE = b"\1"
 
