@@ -11,7 +11,7 @@ PostroadError
 │   ├── CursorExpiredError   forget these entities' positions and refresh them fully
 │   └── EntitiesFailedError  some entities of a feed failed; the others are complete
 ├── MessageError         what came over a wire is no message that we read: park it where a person sees it
-├── QueueError           the broker did not answer: the same call again, later; messages wait in the database
+├── QueueError           the broker did not answer: the same call again, in `wait` seconds; nothing is lost meanwhile
 ├── DatabaseError        the project's database did not answer: the same call again, later
 ├── LakeError            the object store that holds the lake did not answer: the same command again, later
 ├── StoppedError         somebody asked the process to end: stop in order, call again to go on
@@ -113,7 +113,14 @@ class MessageError(PostroadError):
 
 
 class QueueError(PostroadError):
-    """The broker did not answer; every message is in the database and is published when it does."""
+    """The broker did not answer; every message is in the database and is published when it does.
+
+    It is asked again in `wait` seconds.
+    """
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        self.wait = wait
+        super().__init__(message)
 
 
 class StoppedError(PostroadError):

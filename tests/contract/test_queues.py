@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from postroad.engine.brokered import Broker as QueueBroker
+from postroad.engine.brokered import BrokeredQueue
 from postroad.errors import LostClaimError
+from postroad.sdk.secrets import Secret
 from postroad.testing import QueueSuite
 from postroad.tracking import Tracking
 from postroad.tracking.messages import Answer, Draft
+from postroad.tracking.published import Published
 from postroad.tracking.queue import Held, Queue
 from postroad.tracking.subscriptions import Wanted
+from postroad.wire.topology import Topology
 from tests.flow.post import memory_folder
+from tests.rabbitmq import Broker
 
 
 class EmbeddedSuite(QueueSuite):
@@ -85,6 +91,31 @@ class EmbeddedSuite(QueueSuite):
         subscriptions.pause(name, "tea") if paused else subscriptions.resume(name)
 
 
+class BrokeredSuite(EmbeddedSuite):
+    """A broker before the books."""
+
+    patience = 6.0
+
+    def connect(self, broker: Broker) -> None:
+        """Workers come and go as tests ask for them."""
+        self.address = Secret.literal(broker.url)
+        self.opened: list[BrokeredQueue] = []
+        self.said: list[str] = []
+
+    def queue(self) -> BrokeredQueue:
+        """Each worker has a line of its own."""
+        topology = Topology("post", "test", self.names)
+        broker = QueueBroker(self.address, topology, "postroad://post/test#queue")
+        made = BrokeredQueue(self.books.queue, Published(self.books.database), broker, self.said.append)
+        self.opened.append(made)
+        return made
+
+    def disconnect(self) -> None:
+        """All of them."""
+        for each in self.opened:
+            each.close()
+
+
 class TestSqlite(EmbeddedSuite):
     """On SQLite."""
 
@@ -95,6 +126,33 @@ class TestSqlite(EmbeddedSuite):
             self.begin(f"sqlite:///{Path(folder, 'postroad.db')}")
             yield
             self.books.close()
+
+
+class TestBrokerOnSqlite(BrokeredSuite):
+    """RabbitMQ, with the books in a file."""
+
+    @pytest.fixture(autouse=True)
+    def books_of_a_project(self, broker: Broker) -> Iterator[None]:
+        """In a file, and a virtual host."""
+        self.connect(broker)
+        with memory_folder() as folder:
+            self.begin(f"sqlite:///{Path(folder, 'postroad.db')}")
+            yield
+            self.disconnect()
+            self.books.close()
+
+
+class TestBrokerOnPostgresql(BrokeredSuite):
+    """RabbitMQ, with the books on PostgreSQL."""
+
+    @pytest.fixture(autouse=True)
+    def books_of_a_project(self, broker: Broker, postgresql_url: str) -> Iterator[None]:
+        """In an empty database, and a virtual host."""
+        self.connect(broker)
+        self.begin(postgresql_url)
+        yield
+        self.disconnect()
+        self.books.close()
 
 
 class TestPostgresql(EmbeddedSuite):

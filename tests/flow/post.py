@@ -35,7 +35,8 @@ Fault = Callable[[Package], Sequence[Outcome] | None]
 class Post:
     """A project with one dataset and its deliveries. `books` is what the dataset holds now.
 
-    With a `server`, an address of PostgreSQL, tracking and all receivers are there.
+    With a `server`, an address of PostgreSQL, tracking and all receivers are there. With a `queue`, an address of
+    RabbitMQ, messages come from there.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class Post:
     server: str | None = None
     notify: Notify | None = None
     through: Callable[[str, Destination], Destination] = lambda _, destination: destination
+    queue: str | None = None
 
     # The dataset
 
@@ -174,7 +176,8 @@ class _PostApp(Doomed):
         toy = Connection("toy", "xledger", None)  # type: ignore[arg-type]
         project = Project("post", post.folder, connections={"toy": toy, **connections},
                           syncs=(Sync("toy", ("books",)),), deliveries=post.deliveries,
-                          database=post.server or DATABASE, notify=post.notify)  # fmt: skip
+                          database=post.server or DATABASE, notify=post.notify,
+                          queue=Secret.literal(post.queue) if post.queue else None)  # fmt: skip
 
         def tick() -> float:
             post.now += 0.001

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from postroad.app.queue import QueueStatus, check_queue, open_queue, queue_status
 from postroad.catalog.deliveries import SubscriptionStatus, forgotten, subscription_status
 from postroad.engine.dispatch import dispatch
 from postroad.engine.drain import Delivered, Drain
@@ -23,11 +24,13 @@ from postroad.errors import (
     LakeError,
     LostClaimError,
     Mistake,
+    QueueError,
     StateError,
     StoppedError,
 )
 from postroad.lake.slices import SliceReader, picked
 from postroad.project import Delivery
+from postroad.records import Check
 from postroad.status import HELD, OPEN
 from postroad.tracking.leases import PATIENCE
 from postroad.tracking.queue import PAUSED
@@ -58,14 +61,11 @@ class Deliveries:
 
         What each got, by the subscription's name. `most` ends it after so many messages.
         """
-        with self._routes(select) as routes:
-            drain = self._drain(routes)
+        with self._routes(select) as routes, self._drain(routes) as drain:
             receipts = self._receipts(drain, routes)
             receipts.collect()
             self._dispatch(drain, routes)
-            while (most is None or most > 0) and (sent := drain.some(most)):
-                self._app.stop.check()
-                most = None if most is None else most - sent
+            self._empty(drain, most)
             receipts.collect()
         self._drop_settled()
         for name, done in drain.done.items():
@@ -84,15 +84,28 @@ class Deliveries:
         """
         if not self._app.project.deliveries:
             raise ConfigError("no flow delivers anything: there is nothing for a worker to do")
-        with self._app.alerts.told(), self._routes(None) as routes, suppress(StoppedError):
-            drain, tell = self._drain(routes), 0.0
+        with (
+            self._app.alerts.told(),
+            self._routes(None) as routes,
+            self._drain(routes) as drain,
+            suppress(StoppedError),
+        ):
+            tell = 0.0
             while True:
-                self._round(drain, routes)
+                wait = self._round(drain, routes)
                 if time.monotonic() >= tell:
                     self._app.alerts.deliver()
                     self._drop_settled()
                     tell = time.monotonic() + TELL
-                self._app.stop.sleep(IDLE)
+                self._app.stop.sleep(wait)
+
+    def queue(self) -> QueueStatus | None:
+        """How the broker is that hands out messages; None if the project has none."""
+        return queue_status(self._app)
+
+    def check_queue(self) -> Iterator[Check]:
+        """Reach that broker, and declare what is missing there."""
+        return check_queue(self._app)
 
     def status(self, select: str | None = None) -> list[SubscriptionStatus]:
         """How the subscriptions of the selected datasets stand; asks no receiver."""
@@ -187,25 +200,43 @@ class Deliveries:
             raise ConfigError(f"no flow delivers to '{name}'; there are: {', '.join(known) or 'no deliveries'}")
         return known[name]
 
-    def _drain(self, routes: Mapping[str, Route]) -> Drain:
-        return Drain(self._app.tracking, self._app.heart, self._app.reporter, routes)
+    @contextmanager
+    def _drain(self, routes: Mapping[str, Route]) -> Iterator[Drain]:
+        with closing(open_queue(self._app)) as queue:
+            yield Drain(self._app.tracking, queue, self._app.heart, self._app.reporter, routes)
+
+    def _empty(self, drain: Drain, most: int | None) -> None:
+        """Drain until nothing is due, or after so many messages. Without its queue everything waits."""
+        try:
+            while (most is None or most > 0) and (sent := drain.some(most)):
+                self._app.stop.check()
+                most = None if most is None else most - sent
+        except QueueError as error:
+            self._app.reporter.say(str(error))
+            for done in drain.done.values():
+                done.problem = done.problem or str(error)
 
     def _receipts(self, drain: Drain, routes: Mapping[str, Route]) -> Receipts:
         return Receipts(self._app.tracking, self._app.reporter, routes, drain.done)
 
-    def _round(self, drain: Drain, routes: Mapping[str, Route]) -> None:
-        """Everything that is due now. What does not answer on our side may by the next round."""
+    def _round(self, drain: Drain, routes: Mapping[str, Route]) -> float:
+        """Everything that is due now; when to come back. What does not answer on our side may by the next round."""
         try:
             receipts, look = self._receipts(drain, routes), 0.0
             self._dispatch(drain, routes, patience=0.0)
+            drain.publish()
             while not self._app.stop.asked:
                 if time.monotonic() >= look:
                     receipts.collect()
                     look = time.monotonic() + IDLE
                 if not drain.some():
-                    return
+                    break
         except (DatabaseError, LakeError) as error:
             self._app.reporter.say(str(error))
+        except QueueError as error:
+            self._app.reporter.say(str(error))
+            return max(error.wait, IDLE)
+        return IDLE
 
     def _dispatch(self, drain: Drain, routes: Mapping[str, Route], patience: float = PATIENCE) -> None:
         """One dataset that cannot be dispatched stops no other."""

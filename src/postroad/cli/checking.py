@@ -32,6 +32,7 @@ def steps(folder: Path, environment: str | None, *, connect: bool) -> Iterator[C
         yield from _alerts(app)
         if connect:
             yield from app.alerts.check()
+            yield from app.deliveries.check_queue()
             for connection in app.project.connections:
                 yield from _connection(app, connection)
 

@@ -11,6 +11,7 @@ import typer
 from postroad.cli.options import HERE, Environment, Folder, Json, Select
 
 if TYPE_CHECKING:
+    from postroad.app.queue import QueueStatus
     from postroad.catalog.deliveries import SubscriptionStatus
     from postroad.catalog.status import DatasetStatus
 
@@ -36,10 +37,12 @@ def status(select: Select = None, project: Folder = HERE, env: Environment = Non
         deliveries = app.deliveries.status(select)
         calls = app.tracking.budget.counted()
         unsent = app.alerts.unsent()
+        queue = app.deliveries.queue()
     if json:
         delivered = [each.as_dict() for each in deliveries]
         datasets = [each.as_dict() for each in found]
-        show.as_json({"datasets": datasets, "deliveries": delivered, "calls": calls, "alerts": unsent})
+        told = {"datasets": datasets, "deliveries": delivered, "calls": calls, "alerts": unsent}
+        show.as_json(told | ({"queue": queue.as_dict()} if queue else {}))
         return
     rows = [
         (
@@ -61,8 +64,21 @@ def status(select: Select = None, project: Folder = HERE, env: Environment = Non
         _notes(each)
     if deliveries:
         subscriptions(deliveries)
+    if queue:
+        _queue(queue)
     for mail in unsent:
         print(show.unsent(mail))
+
+
+def _queue(queue: QueueStatus) -> None:
+    if queue.problem:
+        print(f"queue: {queue.problem}; what is dispatched waits in the database")
+    if queue.dead:
+        print(f"queue: the broker gave up {queue.dead} messages; the next run or worker takes them back")
+    if queue.refused:
+        print(
+            f"queue: {queue.refused} that came in are no messages of ours: look at {queue.refused_queue} on the broker"
+        )
 
 
 def runs(limit: Limit = 20, project: Folder = HERE, env: Environment = None, json: Json = False) -> None:

@@ -38,7 +38,7 @@ from postroad.status import Status
 from postroad.telemetry import Point, Stage
 from postroad.tracking import Tracking
 from postroad.tracking.messages import Answer, Child
-from postroad.tracking.queue import Held, taken_over
+from postroad.tracking.queue import Held, Queue, taken_over
 from postroad.tracking.runs import moment
 
 TOGETHER, ROOM = 200, 5_000  # messages, and records in them, whose outcomes are written in one transaction
@@ -107,8 +107,11 @@ class _Well:
 class Drain:
     """Delivers messages of some subscriptions, one after another."""
 
-    def __init__(self, tracking: Tracking, heart: Heart, reporter: Reporter, routes: Mapping[str, Route]) -> None:
+    def __init__(
+        self, tracking: Tracking, queue: Queue, heart: Heart, reporter: Reporter, routes: Mapping[str, Route]
+    ) -> None:
         self._tracking = tracking
+        self._queue = queue
         self._heart = heart
         self._reporter = reporter
         self._routes = routes
@@ -123,19 +126,28 @@ class Drain:
 
     def some(self, most: int | None = None) -> int:
         """Deliver a message, and small ones of its subscription with it; how many those were, 0 if none is due."""
-        held = self._tracking.queue.take([name for name in self._routes if name not in self._left])
+        held = self._queue.take(self._names())
         if held is None:
             return 0
         route, together = self._routes[held.subscription], [held]
         if held.leases == 1 and held.records < ROOM and most != 1:
             room = min(most or TOGETHER, TOGETHER) - 1
-            together += self._tracking.queue.more(held, room, ROOM - held.records)
+            together += self._queue.more(held, room, ROOM - held.records)
         with self._heart.keeps(self._renew, together):
             self._together(route, together)
+        for each in together:
+            self._queue.done(each)
         return len(together)
 
+    def publish(self) -> None:
+        """See to it that what was dispatched can be taken, by any worker."""
+        self._queue.publish(self._names())
+
+    def _names(self) -> list[str]:
+        return [name for name in self._routes if name not in self._left]
+
     def _renew(self, together: Sequence[Held]) -> bool:
-        return any([self._tracking.queue.renew(held) for held in together])  # noqa: C419 - each of them
+        return any([self._queue.renew(held) for held in together])  # noqa: C419 - each of them
 
     def _together(self, route: Route, together: Sequence[Held]) -> None:
         """Send one after the other, then write the outcomes of all that went well at once.

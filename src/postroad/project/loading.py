@@ -59,6 +59,7 @@ class _Loader:
         shape, connections = self.validated(ProjectShape, root), self.connections(root.child("connections"))
         if shape is not None:
             self.warn_of_literals(shape.lake, root.at(["lake"]), "lake")
+            self.warn_of_password(root.child("queue"))
             if shape.notify is not None:
                 self.warn_of_literals(shape.notify, root.at(["notify"]), "notify")
         flows = list(self.flows())
@@ -79,6 +80,7 @@ class _Loader:
             protected=shape.protected,
             keep_messages=shape.keep_messages,
             notify=shape.notify.notify if shape.notify else None,
+            queue=shape.queue,
             warnings=tuple(self.notes.warnings),
             secrets=tuple(self.filler.secrets),
             fingerprint=self.digest.hexdigest(),
@@ -182,6 +184,12 @@ class _Loader:
             if isinstance(target.value, str) and target.literal:
                 sentence = f"{prefix}.{'.'.join(map(str, path))} holds the secret itself"
                 self.notes.warning(target.spot, "literal-secret", sentence, "write secret://NAME and put it in .env")
+
+    def warn_of_password(self, node: Node | None) -> None:
+        """Note a queue's address that stands in a file itself, if it holds a password."""
+        if node is not None and node.literal and isinstance(node.value, str) and "@" in node.value:
+            sentence = "queue holds the password itself"
+            self.notes.warning(node.spot, "literal-secret", sentence, "write secret://NAME and put it in .env")
 
     def flows(self) -> Iterator[tuple[Node, FlowShape | None]]:
         """All flows in the order of their files, as they stand there and, if they are well, validated."""

@@ -170,7 +170,8 @@ class StorageAccount:
 class Project:
     """A project in one environment. `lake` and `database` are as written; the properties are what to open.
 
-    `storage` is the account that holds a lake on `az://`. Without `notify` nobody is told anything. `fingerprint` is a
+    `storage` is the account that holds a lake on `az://`, `queue` the address of the broker that hands out messages;
+    without one the database does. Without `notify` nobody is told anything. `fingerprint` is a
     digest of the files it was read from, without `.env` and secrets. `warnings` are what reading found dubious. The
     database's URL may hold a password and is not shown. A message is remembered for `keep_messages` seconds once it is
     settled.
@@ -190,6 +191,7 @@ class Project:
     fingerprint: str = ""
     storage: StorageAccount | None = None
     notify: Notify | None = None
+    queue: Secret | None = None
     keep_messages: float = KEEP_MESSAGES
 
     def __post_init__(self) -> None:

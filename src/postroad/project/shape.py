@@ -255,6 +255,15 @@ class SmtpShape(Shape):
         return MailServer(self.host, self.port or PORTS[security], security, self.user, self.password)
 
 
+def _queue(value: object) -> object:
+    if isinstance(value, str) and not re.match(r"amqps?://.", value):
+        raise PydanticCustomError("queue", "must be amqp://USER:PASSWORD@HOST/VHOST, or amqps://… with TLS")
+    return value
+
+
+Queue = Annotated[Secret, BeforeValidator(_queue)]
+
+
 def _or_null(schema: dict[str, object]) -> dict[str, object]:
     return {"anyOf": [schema, {"type": "null"}]}
 
@@ -284,6 +293,9 @@ class ProjectShape(Shape):
     project: Name = Field(description="The project's name.")
     lake: Lake = Field(LakeShape(url=LAKE), description="The data lake: a folder, relative to the project's; or az://…")
     database: str = Field(DATABASE, description="The tracking database: sqlite:///FILE or postgresql://…")
+    queue: Queue | None = Field(
+        None, description="The broker that hands out messages: amqp://… or amqps://…; the database unless said."
+    )
     connections: dict[Name, ConnectionShape] = Field(default_factory=dict, description="The remote systems, by name.")
     protected: bool = Field(False, description="Ask a person before any write-back.")
     keep_messages: Every = Field(
