@@ -118,13 +118,19 @@ def container(one_certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         yield made
 
 
-@pytest.fixture
-def broker() -> Iterator[rabbitmq.Broker]:
-    """An empty virtual host of this test's own in RabbitMQ."""
+@pytest.fixture(scope="session")
+def broker_server() -> tuple[str, str]:
+    """RabbitMQ itself: its address, and that of its management API."""
     server, api = setting("POSTROAD_TEST_RABBITMQ"), setting("POSTROAD_TEST_RABBITMQ_API")
     if server is None or api is None or not rabbitmq.answers(api):
         absent("RabbitMQ")
-    with rabbitmq.vhost(server, api) as made:
+    return server, api
+
+
+@pytest.fixture
+def broker(broker_server: tuple[str, str]) -> Iterator[rabbitmq.Broker]:
+    """An empty virtual host of this test's own in RabbitMQ."""
+    with rabbitmq.vhost(*broker_server) as made:
         yield made
 
 

@@ -15,6 +15,7 @@ from tests.flow.harness import NAME, Side, Trap, World
 from tests.flow.lake_reader import read_table
 from tests.flow.law import assert_law, settle
 from tests.flow.test_alerts import POINTS as IN_MAILS
+from tests.flow.test_brokered import POINTS as IN_BROKERS
 from tests.flow.test_deliveries import IN_DELIVERIES
 from tests.flow.test_receipts import IN_RECEIPTS
 from tests.flow.test_scopes import POINTS as IN_PARTS
@@ -99,7 +100,7 @@ POINTS: dict[str, set[Point]] = {
 
 def test_every_point_is_named() -> None:
     """Each durable point has an act in which it is crashed."""
-    assert set().union(*POINTS.values()) | IN_PARTS | IN_MAILS | IN_DELIVERIES | IN_RECEIPTS == set(Point)
+    assert set().union(*POINTS.values()) | IN_PARTS | IN_MAILS | IN_BROKERS | IN_DELIVERIES | IN_RECEIPTS == set(Point)
 
 
 @pytest.mark.parametrize("act", ACTS)

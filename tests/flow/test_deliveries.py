@@ -725,8 +725,7 @@ def test_a_delivery_that_left_the_flows_is_shown_while_it_has_messages(post: Pos
 
 def test_a_table_that_was_dropped_is_made_again(post: Post) -> None:
     """A worker that had seen it before notices; what it held before needs a new target."""
-    with post.open() as app, app.deliveries._routes(None) as routes:
-        drain = app.deliveries._drain(routes)
+    with post.open() as app, app.deliveries._routes(None) as routes, app.deliveries._drain(routes) as drain:
         app.deliveries._round(drain, routes)
         post.sql("app", "drop table books")
         post.change({3: "three"})

@@ -208,6 +208,7 @@ class Deliveries:
     def _empty(self, drain: Drain, most: int | None) -> None:
         """Drain until nothing is due, or after so many messages. Without its queue everything waits."""
         try:
+            drain.publish()
             while (most is None or most > 0) and (sent := drain.some(most)):
                 self._app.stop.check()
                 most = None if most is None else most - sent
