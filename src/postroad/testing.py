@@ -404,8 +404,7 @@ class QueueSuite(ABC):
         assert len(more) <= 2
         assert {each.subscription for each in more} <= {held.subscription}
         assert not queue.more(held, 2, 0)
-        rest = [other.take(self.names) for _ in range(4 - len(more))]
-        found = [held, *more, *(each for each in rest if each is not None)]
+        found = [held, *more, *(self._taken(self.names) for _ in range(4 - len(more)))]
         assert len({each.message for each in found}) == len(found) == 5
         assert other.take(self.names) is None
         assert all(queue.renew(each) for each in [held, *more])

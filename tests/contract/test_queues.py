@@ -54,20 +54,17 @@ class EmbeddedSuite(QueueSuite):
         names = [name, self.names[0]]
         seen = []
         for expected in (1, 2, 2, 3):
-            held = self.queue().take([name])
-            assert held is not None
+            held = self._taken([name])
             seen.append(held.message)
             assert held.from_version == expected
             assert self.queue().take([name]) is None
             if expected == 1:
-                other = self.queue().take(names)
-                assert other is not None
+                other = self._taken(names)
                 assert other.subscription == self.names[0]
                 self.books.messages.put_back(held, "down")
                 assert self.queue().take([name]) is None
                 self.later(10 * self.lease)
-                held = self.queue().take([name])
-                assert held is not None
+                held = self._taken([name])
                 assert held.message == seen[0]
             assert self.settle(held)
         assert len(set(seen)) == 4
@@ -104,7 +101,7 @@ class BrokeredSuite(EmbeddedSuite):
 
     def queue(self) -> BrokeredQueue:
         """Each worker has a line of its own."""
-        topology = Topology("post", "test", self.names)
+        topology = Topology("post", "test", (*self.names, "app.ordered"))
         broker = QueueBroker(self.address, topology, "postroad://post/test#queue")
         made = BrokeredQueue(self.books.queue, Published(self.books.database), broker, self.said.append)
         self.opened.append(made)
