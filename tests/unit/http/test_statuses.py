@@ -76,6 +76,15 @@ def test_a_connection_that_breaks_is_tried_again_and_held_where_that_does_harm(a
         sent(api, "c")
 
 
+def test_a_connection_is_used_once_where_a_lost_answer_would_be_held(api: ApiSimulator) -> None:
+    """A server that closes an idle one just then would be a riddle for nothing."""
+    sent(api, "a", idempotent=False)
+    assert api.log()[-1]["headers"]["connection"] == "close"
+    sent(api, "b")
+    assert api.log()[-1]["headers"]["connection"] == "keep-alive"
+    assert "authorization" not in api.log()[-1]["headers"]
+
+
 def test_a_slow_answer_is_a_broken_one(api: ApiSimulator) -> None:
     api.fault("slow", seconds=0.5)
     with pytest.raises(OutcomeUnknownError, match="in time"):

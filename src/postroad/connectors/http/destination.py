@@ -105,6 +105,9 @@ class HttpDestination:
     def _headers(self, content_type: str, target: str, identity: str, facts: Facts | None) -> Mapping[str, str]:
         settings = self._settings
         headers = {"content-type": content_type, "accept": "application/json"}
+        if not settings.idempotent:
+            # A server may close an idle connection just when we use it again: that would look like a lost answer.
+            headers["connection"] = "close"
         if settings.idempotency_key is not None:
             headers[settings.idempotency_key] = f'"{identity}"' if settings.quoted_key else identity
         if settings.cloudevents is not None:

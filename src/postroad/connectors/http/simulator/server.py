@@ -18,7 +18,8 @@ from postroad.connectors.http.simulator.store import Record, Store, UnreadableEr
 from postroad.sdk.simulator import Answer, Clock, Fault, Json, Request, Simulator, json_answer
 
 TOLERANCE = 300.0  # seconds that a signature is good for
-WHOLE, EACH, SILENT = "whole", "each", "silent"
+SECRET = ("authorization", "x-api-key")  # of a header that the log leaves out
+EACH, SILENT = "each", "silent"
 
 
 @dataclass
@@ -104,7 +105,8 @@ class ApiSimulator(Simulator):
         if request.method == "GET":
             return json_answer({"targets": sorted(self.store.targets)})
         struck = self.faults.take([])
-        request.facts |= {"faults": [each.kind for each in struck], "headers": dict(request.headers)}
+        shown = {name: value for name, value in request.headers.items() if name not in SECRET}
+        request.facts |= {"faults": [each.kind for each in struck], "headers": shown}
         for fault in struck:
             if fault.kind in BEFORE:
                 return BEFORE[fault.kind](fault, Answer())
