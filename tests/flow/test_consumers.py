@@ -138,6 +138,7 @@ def go(broker: Broker, go_consumer: str) -> Iterator[Line]:
         yield made
 
 
+@pytest.mark.timeout(300)  # Go compiles a minute on a busy machine that never did it
 @pytest.mark.parametrize("of", ["python", "go"])
 def test_a_consumer_that_knows_nothing_of_us_ends_with_what_the_table_holds(
     of: str, request: pytest.FixtureRequest
