@@ -85,7 +85,10 @@ def test_the_next_run_goes_on_from_the_cursor(world: World, earlier: EarlierApp)
     assert len(adoption.files) == 3
     assert world.status().state == "in step"
     assert [name.partition("-")[0] for name in read_table(world.changes).members] == ["full_sync"]
-    assert len({row["_version"] for row in table_rows(world)}) == 1
+    rows = table_rows(world)
+    assert len({row["_version"] for row in rows}) == 1
+    traced = world.do(lambda app: app.tracing.trace(NAME, str(rows[0]["dbId"])))
+    assert traced.versions[0].origin.sentence.startswith("taken over from another program's files")
     world.sim.mutate(4)
     world.sim.delete(2)
     calls = len(world.sim.requests)

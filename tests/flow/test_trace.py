@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -292,6 +294,68 @@ def _land_only(app: Any) -> None:
         claim = bench.tracking.runs.claim("toy", feed.name, {})
         poll(bench, claim, feed)
         bench.tracking.runs.end(claim, "succeeded", {})
+
+
+deeds = st.one_of(
+    st.builds(
+        lambda key, text: lambda world: world.toy.put(key, text=text), st.integers(0, 9), st.text("abc", max_size=3)
+    ),
+    st.builds(lambda key: lambda world: world.toy.books.get(key) and world.toy.drop(key), st.integers(0, 9)),
+    st.builds(lambda key: lambda world: world.toy.books.pop(key, None), st.integers(0, 9)),  # it tells nobody
+    st.just(lambda world: world.do(_land_only)),
+    st.just(lambda world: world.sync()),
+    st.just(lambda world: world.sync(full_refresh=True)),
+    st.just(lambda world: world.sync(full_refresh=True, limit=2)),
+    st.just(lambda world: world.do(lambda app: app.runs.replay("toy.books"))),
+)
+
+
+@settings(max_examples=4, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(deeds, min_size=4, max_size=8))
+def test_a_payload_that_is_named_holds_the_row(history: list[Callable[[ToyWorld], Any]]) -> None:
+    """Polls that are published together, refreshes, replays, walks that go on: read past all of our code."""
+    with memory_folder() as folder:
+        toy = Toy(
+            books={number: {"id": number, "day": "2026-09-01", "text": "a", "extra": None} for number in range(7)}
+        )
+        world = ToyWorld(folder, toy, RULE)
+        world.sync()
+        for deed in history:
+            deed(world)
+        world.sync()
+        rows = world.do(
+            lambda app: app.datasets.query("select id, text, _version, _op from toy.books_changes").to_pylist()
+        )
+        texts = {(row["id"], row["_version"]): row["text"] for row in rows}
+        landed = _landed(folder)
+        for key in {row["id"] for row in rows}:
+            for each in ask(world, key).versions:
+                _assert_holds(each, key, texts[key, each.version], landed)
+
+
+def _landed(folder: Path) -> dict[tuple[str, int], tuple[str, list[dict[str, Any]]]]:
+    """The rows of every payload by feed and number, and its file."""
+    with closing(sqlite3.connect(folder / "postroad.db")) as database:
+        listed = database.execute("select feed, number, path, size from payloads").fetchall()
+    codec = pa.Codec("zstd")
+    bodies = [codec.decompress((folder / "lake" / path).read_bytes(), size, asbytes=True) for *_, path, size in listed]
+    return {
+        (f"toy.{feed}", number): (path, json.loads(body)["rows"])
+        for (feed, number, path, _), body in zip(listed, bodies, strict=True)
+    }
+
+
+def _assert_holds(each: Any, key: int, text: str | None, landed: Any) -> None:
+    origin = each.origin
+    assert origin is not None
+    numbers = range(origin.first, origin.last + 1)
+    told = [row for number in numbers for row in landed[origin.feed, number][1] if row["id"] == key]
+    if origin.lacking:
+        assert (told, each.op) == ([], "delete")
+        return
+    assert (origin.first, origin.path) == (origin.last, landed[origin.feed, origin.last][0])
+    assert told[-1]["_op"] == each.op
+    assert each.op == "delete" or told[-1]["text"] == text
 
 
 # Any history

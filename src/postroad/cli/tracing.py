@@ -140,7 +140,7 @@ def _version(each: TracedVersion) -> None:
     from postroad.cli import show
 
     show.line(f"\nversion {each.version}, {each.at:%Y-%m-%d %H:%M:%S} UTC: {each.op} by run {each.run}")
-    show.line(f"  from {each.origin.sentence if each.origin else 'a commit that names no payload'}")
+    show.line(f"  from {each.origin.sentence if each.origin else 'a payload that is not listed any more'}")
     if each.origin is not None and each.origin.path is not None:
         show.line(f"       {each.origin.path}")
     show.line(f"  in   {each.file}, row {each.row}")
