@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -18,10 +19,11 @@ from bson.decimal128 import Decimal128
 
 from postroad.connectors.mongodb import connector
 from postroad.connectors.mongodb.settings import MongoSettings
+from postroad.records import DELETE
 from postroad.sdk.budget import MemoryBudget
-from postroad.sdk.connector import Destination, Tools
+from postroad.sdk.connector import Destination, Identified, Tools
 from postroad.sdk.secrets import Secret
-from postroad.testing import THINGS, ReadableSuite, Row
+from postroad.testing import THINGS, ReadableSuite, Row, thing
 from tests.conftest import Mongo
 
 
@@ -86,6 +88,15 @@ class TestSoft(MongoSuite):
         """Rows that are not marked."""
         return {"_deleted": None}
 
+    @pytest.mark.parametrize("company", ["se01", "a|b", "a\\\\", "\\\\|", "", "é\n"])
+    def test_a_record_is_known_by_its_text(self, company: str) -> None:
+        """Whatever the separator does in it."""
+        self._send([{**thing(7, 1, "x"), "company": company}])
+        (found,) = self.mongo.database["things"].find()
+        with closing(self.destination()) as destination:
+            assert isinstance(destination, Identified)
+            assert destination.key_of(self.target, found["_id"]) == [company, "7"]
+
 
 class TestObjectId(MongoSuite):
     """The server's own `_id`, and texts for what BSON cuts."""
@@ -96,6 +107,16 @@ class TestObjectId(MongoSuite):
     def shown(self) -> dict[str, Any]:
         """Rows that are no tombstones."""
         return {"_deleted": None}
+
+    def test_a_record_is_known_by_its_object_id(self) -> None:
+        """Also a deleted one; an id of nobody, and what is no id, is none."""
+        self._send([thing(7, 1, "x"), thing(8, 2, None, op=DELETE)])
+        with closing(self.destination()) as destination:
+            assert isinstance(destination, Identified)
+            for found in self.mongo.database["things"].find():
+                assert destination.key_of(self.target, str(found["_id"])) == [found["company"], found["number"]]
+            assert destination.key_of(self.target, "0" * 24) is None
+            assert destination.key_of(self.target, "se01/7") is None
 
     def as_bson(self, value: Any) -> Any:
         """Exact texts."""

@@ -21,6 +21,7 @@ from postroad.errors import ConfigError
 from postroad.lake import Dataset
 from postroad.lake.finding import Found, KeyValues, current_row, versions_of
 from postroad.records import CHANGED_AT, DELETE, OP, key_from_text, key_text, key_texts
+from postroad.sdk.connector import Identified
 from postroad.status import Status
 from postroad.store.rows import Row
 from postroad.tracking.rejections import DELIVER
@@ -88,15 +89,22 @@ class Tracing:
             return _Question(self._app, bench, entity, text).trace(versions)
 
     def trace_at(self, target: str, text: str, *, versions: int = 10) -> Trace:
-        """The same by a target and the key that the record has there."""
+        """The same by a target and what the record is called there: its key, or the receiver's own identity.
+
+        The receiver may be asked whose record it is; ConfigError if no flow delivers there.
+        """
         known = {each.to: each for each in self._app.project.deliveries}
         if target not in known:
             raise ConfigError(f"no flow delivers to '{target}'; there are: {', '.join(known) or 'no deliveries'}")
         delivery = known[target]
         with self._app.bench(delivery.connection) as bench:
             entity = bench.entity(delivery.entity)
-        fields = [entity.schema.field(name).with_name(delivery.cleaning.named(name)) for name in entity.key]
-        return self.trace(delivery.dataset, key_text(_key(target, text, fields)), versions=versions)
+        there = delivery.cleaning.target(delivery.target, entity)
+        with self._app.destination(delivery.destination) as destination:
+            called = destination.key_of(there, text) if isinstance(destination, Identified) else None
+        fields = [there.schema.field(name) for name in there.key]
+        key = _key(target, text if called is None else key_text(called), fields)
+        return self.trace(delivery.dataset, key_text(key), versions=versions)
 
 
 class _Question:

@@ -202,6 +202,18 @@ class Ordered(Protocol):
     ordered: bool
 
 
+@runtime_checkable
+class Identified(Protocol):
+    """What a destination has besides if its receiver calls records by something else than their keys."""
+
+    def key_of(self, target: Entity, identity: str) -> Sequence[Json] | None:
+        """The fields of the key of the record that the receiver calls so; None if it calls none so.
+
+        May ask the receiver. Raises what `send` raises.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Tools:
     """What the engine gives to a connector: the shared budget, the clock (seconds since 1970) and how to sleep.

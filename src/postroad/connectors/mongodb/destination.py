@@ -100,6 +100,11 @@ class MongoDestination:
         with named_errors(f"{self._where}, collection {target.name}"):
             return reading.read(self._database, target, keys, self._settings)
 
+    def key_of(self, target: Entity, identity: str) -> Sequence[Any] | None:
+        """See `Identified.key_of`."""
+        with named_errors(f"{self._where}, collection {target.name}"):
+            return reading.key_of(self._database, target, identity, self._settings)
+
     def _write(self, target: Entity, body: pa.RecordBatch) -> Sequence[Outcome]:
         where = f"{self._where}, collection {target.name}"
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import pyarrow as pa
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.decimal128 import Decimal128
+from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo.read_concern import ReadConcern
 
-from postroad.connectors.mongodb.operations import DELETED, identities
+from postroad.connectors.mongodb.operations import DELETED, ID, identities
 from postroad.connectors.mongodb.settings import MongoSettings
 from postroad.connectors.mongodb.targets import Db, rows_name
 from postroad.records import VERSION, Entity
@@ -44,6 +46,22 @@ def read(database: Db, target: Entity, wanted: pa.Table, settings: MongoSettings
         found += reader.find({**LIVE, "$or": chosen})
     fields = [field for field in target.schema if not found or any(_has(each, field.name) for each in found)]
     return _batch(found, [*(_as_kept(field, settings) for field in fields), VERSION])
+
+
+def key_of(database: Db, target: Entity, identity: str, settings: MongoSettings) -> Sequence[Any] | None:
+    """The key of the document with that `_id`; None where the `_id` is the key, or there is no such document."""
+    if settings.id == "text" and len(target.key) > 1:
+        return _split(identity)
+    if settings.id != "objectid" or not ObjectId.is_valid(identity):
+        return None
+    found = _reader(database, target, settings).find_one({ID: ObjectId(identity)}, list(target.key))
+    return None if found is None else [_at(found, name) for name in target.key]
+
+
+def _split(identity: str) -> list[str]:
+    """What `operations` joined: a bar of a value is `\\|`, a backslash two."""
+    fields = re.findall(r"(?:^|\|)((?:\\.|[^\\|])*)", identity, re.DOTALL)
+    return [re.sub(r"\\(.)", r"\1", field, flags=re.DOTALL) for field in fields]
 
 
 def _reader(database: Db, target: Entity, settings: MongoSettings) -> Any:
