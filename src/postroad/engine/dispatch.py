@@ -8,6 +8,7 @@ to pin it. A message is a claim check of at most 5,000 records; the rows are not
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -17,7 +18,7 @@ from postroad.engine.route import Route, to_json
 from postroad.errors import ConfigError, StateError
 from postroad.lake import Dataset
 from postroad.lake.delta import FENCE
-from postroad.lake.slices import Slice, Versioned, packed, undispatched
+from postroad.lake.slices import Slice, Versioned, packed, restated, undispatched
 from postroad.telemetry import Stage
 from postroad.tracking.leases import PATIENCE
 from postroad.tracking.messages import Draft
@@ -33,21 +34,31 @@ def dispatch(route: Route, patience: float = PATIENCE) -> int:
     """
     dataset = route.dataset(0)
     route.cleaner(dataset)
-    if not _news(route, dataset, _known(route)):
+    if not _news(route, dataset, _known(route)) and _expired(route) is None:
         return 0
     route.bench.reporter.stage(Stage.DISPATCH, route.name)
     leases = route.bench.tracking.leases
     with leases.hold(dataset.name, patience) as lease, route.bench.heart.keeps(leases.renew, lease):
         dataset.open_for_writing()
-        known = _known(route)
-        found = undispatched(dataset, route.delivery.offset if known is None else known["offset"])
+        known, expired = _known(route), _expired(route)
+        if expired is None:
+            found = undispatched(dataset, route.delivery.offset if known is None else known["offset"])
+        else:
+            found = restated(dataset, expired)
         if found is None:
             return 0
         offset, slices = found
         drafts = [draft for part in _parts(route, slices) for draft in drafts_of(part)]
         messages = route.bench.tracking.messages
-        messages.dispatch(route.wanted, known, drafts, offset, lambda db: leases.fence(db, lease))
+        fence = partial(leases.fence, lease=lease)
+        messages.dispatch(route.wanted, known, drafts, offset, fence, expired=expired is not None)
     return len(drafts)
+
+
+def _expired(route: Route) -> int | None:
+    """From which version on a subscription has no answer, if it is further behind than its delivery allows."""
+    most = route.delivery.max_lag
+    return None if most is None else route.bench.tracking.messages.expired(route.name, most)
 
 
 def _known(route: Route) -> Mapping[str, Any] | None:

@@ -73,8 +73,10 @@ class Route:
 
     def cleaned(self, dataset: Dataset, rows: pa.RecordBatch, slices: Json) -> Cleaned:
         """What of a message's rows goes to the receiver, and as what."""
-        # The rows of the table come first in any message: a subscription is told of them before any change.
-        current = sum(each.rows for each in from_json(slices) if each.path.startswith(f"{dataset.table.folder}/"))
+        # The rows of the table come first in any message: a subscription is told of them before any change. Those
+        # that are told anew, when it has expired, may have passed before.
+        table = f"{dataset.table.folder}/"
+        current = sum(each.rows for each in from_json(slices) if each.path.startswith(table) and not each.told)
         return self.cleaner(dataset).clean(rows, current)
 
     def facts(self, held: Held) -> Facts:
@@ -92,8 +94,8 @@ class Route:
 
 
 def to_json(slices: Sequence[Slice]) -> Json:
-    """A claim check as it is stored: `[path, first row, rows, size]` each."""
-    return [[each.path, each.first, each.rows, each.size] for each in slices]
+    """A claim check as it is stored: `[path, first row, rows, size]` each, and `true` where rows are told anew."""
+    return [[each.path, each.first, each.rows, each.size, *([True] if each.told else [])] for each in slices]
 
 
 def from_json(slices: Json) -> list[Slice]:

@@ -7,9 +7,12 @@ Names carry their writer's token and are never used twice, so a file of the righ
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from postroad.errors import StateError
@@ -18,17 +21,21 @@ from postroad.lake.delta import FENCE, Member
 from postroad.lake.disk import Disk
 from postroad.lake.lake import CHANGES, Dataset, in_key_order
 from postroad.lake.parquet import BATCH, conform
-from postroad.records import OP, UPSERT
+from postroad.records import DELETE, OP, UPSERT
 
 
 @dataclass(frozen=True)
 class Slice:
-    """`rows` rows of a file from the row `first` on; `size` is that of the file in bytes."""
+    """`rows` rows of a file from the row `first` on; `size` is that of the file in bytes.
+
+    `told`: rows of a table for somebody who may have older versions of them.
+    """
 
     path: str
     first: int
     rows: int
     size: int
+    told: bool = False
 
 
 Versioned = Sequence[tuple[int, Slice]]  # each with the `_version` of its commit, or that its table shows
@@ -60,6 +67,40 @@ def _current_state(dataset: Dataset) -> tuple[int, Versioned] | None:
     return max([position, *(version for version, _ in later)]), [*rows, *later]
 
 
+def restated(dataset: Dataset, since: int) -> tuple[int, Versioned] | None:
+    """What brings somebody who was told everything before the version `since` to the head, without what was between.
+
+    The current rows, and which keys were deleted since then. None before the first load.
+    """
+    found = _current_state(dataset)
+    if found is None:
+        return None
+    offset, rows = found
+    position = dataset.table.action(CHANGES) or 0
+    told = [(version, replace(each, told=version == position)) for version, each in rows]
+    return offset, [*_deletes(dataset, since - 1, position), *told]
+
+
+def _deletes(dataset: Dataset, after: int, upto: int) -> Iterator[tuple[int, Slice]]:
+    """The deletes of the changes in these versions."""
+    for version, whole in _changes_since(dataset, after):
+        if version <= upto:
+            first = 0
+            with closing(dataset.disk.open(whole.path)) as source:
+                for batch in pq.ParquetFile(source).iter_batches(BATCH, columns=[OP.name], use_threads=False):
+                    places = pc.indices_nonzero(pc.equal(batch.column(0), DELETE)).to_pylist()  # deletes are few
+                    for start, end in _runs(places):
+                        yield version, Slice(whole.path, first + start, end - start, whole.size)
+                    first += batch.num_rows
+
+
+def _runs(places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Ascending places as ranges of neighbours: where each begins, and where it has ended."""
+    for _, group in groupby(enumerate(places), lambda each: each[1] - each[0]):
+        run = [place for _, place in group]
+        yield run[0], run[-1] + 1
+
+
 def _changes_since(dataset: Dataset, offset: int) -> Versioned:
     folder = dataset.changes.folder
     return [
@@ -77,7 +118,7 @@ def packed(slices: Versioned, most: int) -> Iterator[list[tuple[int, Slice]]]:
         done = 0
         while done < whole.rows:
             rows = min(room, whole.rows - done)
-            group.append((version, Slice(whole.path, whole.first + done, rows, whole.size)))
+            group.append((version, replace(whole, first=whole.first + done, rows=rows)))
             done, room = done + rows, room - rows
             if not room:
                 yield group
@@ -98,9 +139,9 @@ def picked(slices: Sequence[Slice], places: Sequence[int]) -> list[Slice]:
         first = whole.first + place - start
         last = found[-1] if found else None
         if last is not None and last.path == whole.path and last.first + last.rows == first:
-            found[-1] = Slice(last.path, last.first, last.rows + 1, last.size)
+            found[-1] = replace(last, rows=last.rows + 1)
         else:
-            found.append(Slice(whole.path, first, 1, whole.size))
+            found.append(replace(whole, first=first, rows=1))
     return found
 
 
@@ -109,7 +150,7 @@ def joined(slices: Iterable[Slice]) -> Iterator[Slice]:
     last: Slice | None = None
     for each in slices:
         if last is not None and last.path == each.path and last.first + last.rows == each.first:
-            last = Slice(last.path, last.first, last.rows + each.rows, last.size)
+            last = replace(last, rows=last.rows + each.rows)
             continue
         if last is not None:
             yield last

@@ -219,7 +219,7 @@ class _Loader:
         lines = node.child("deliver")
         for place, each in enumerate(flow.deliver if flow else ()):
             line = lines.at([place]) if lines is not None else node
-            delivery = Delivery(each.dataset, each.to, each.start, self.cleaning(each, line, place))
+            delivery = Delivery(each.dataset, each.to, each.start, self.cleaning(each, line, place), each.max_lag)
             self.check_delivery(delivery, line)
             yield delivery
 

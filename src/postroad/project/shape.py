@@ -381,6 +381,11 @@ class DeliverShape(Shape):
     where: str | None = Field(
         None, description="Only rows that meet it, such as status = 'open'; one that does no more is deleted there."
     )
+    max_lag: Every | None = Field(
+        None,
+        description="How long a message may wait, as 14d; then the receiver gets the current rows instead; for good "
+        "unless said.",
+    )
     constants: dict[Column, Constant] = Field(
         default_factory=dict, description="Further columns, the same in each row: company: se01."
     )

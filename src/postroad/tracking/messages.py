@@ -22,7 +22,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Text, cast, delete, func, insert, select, update
 
-from postroad.errors import BusyError, StateError
+from postroad.errors import BusyError, LostClaimError, StateError
 from postroad.status import HELD, OPEN, Status
 from postroad.store.database import Database
 from postroad.store.rows import Row, first, many
@@ -36,6 +36,7 @@ from postroad.tracking.runs import moment
 from postroad.tracking.subscriptions import Wanted, advance, answered, failed, next_numbers
 
 WORKER, RECEIPT = "worker", "receipt"
+EXPIRED = "expired"
 AWAITED = (Status.QUEUED, Status.IN_DOUBT)  # what a receipt may settle
 _FREE = {"token": None, "holder": None, "lease_until": None, "leases": 0}
 AT_ONCE = 1_000  # messages that one statement writes or drops
@@ -105,15 +106,40 @@ class Messages:
         drafts: Sequence[Draft],
         offset: int,
         fence: Callable[[Connection], None],
+        *,
+        expired: bool = False,
     ) -> None:
-        """Write messages and move the offset; LostClaimError if the lease or the offset is not what we knew."""
+        """Write messages and move the offset; LostClaimError if the lease or the offset is not what we knew.
+
+        Of a subscription that has expired these say all that the open ones did: those are discarded, and rejections
+        of its records are superseded. LostClaimError if one of them is being sent: the receiver answers again.
+        """
         numbers = next_numbers(known, len(drafts))
         last = numbers[-1] if numbers else (known["last_number"] if known else 0)
         with self._database.write(Point.DISPATCHED) as db:
             fence(db)
             now = self._database.now(db)
+            if expired:
+                self._expire(db, wanted.name, now)
             advance(db, wanted, known, offset, last, now)
             self._new_all(db, wanted.name, numbers, drafts, now, "dispatch")
+
+    def expired(self, name: str, most: float) -> int | None:
+        """The oldest version without an answer, if a message that is open was dispatched so many seconds ago."""
+        waiting = select(func.min(messages.c.dispatched_at), func.min(messages.c.from_version)).where(_of(name, OPEN))
+        with self._database.read() as db:
+            since, version = db.execute(waiting).one()
+            if since is None or since >= self._database.now(db) - int(most * 1e6):
+                return None
+        return int(min([version, *(row["version"] for row in self._rejections.refused(name))]))
+
+    def _expire(self, db: Connection, name: str, now: int) -> None:
+        for row in many(db.execute(select(messages).where(_of(name, OPEN)))):
+            if row["token"] is not None and row["lease_until"] > now and not proven_dead(row["holder"]):
+                raise LostClaimError(f"a message of {name} is being sent: it does not expire now")
+            before, ended = Status(row["status"]), {"settled_at": now, **_FREE}
+            move_message(db, row["id"], before, Status.DISCARDED, EXPIRED, WORKER, now, **ended)
+        self._rejections.close_ids(db, [row["id"] for row in self._rejections.refused_in(db, name)], EXPIRED)
 
     def settle(self, held: Held, answer: Answer, dataset: tuple[str, str]) -> None:
         """Write a message's outcome; LostClaimError if it is not ours any more."""

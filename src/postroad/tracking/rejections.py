@@ -163,7 +163,11 @@ class Rejections:
     def refused(self, subscription: str) -> list[Row]:
         """The open rejections of a subscription, oldest version first."""
         with self._database.read() as db:
-            return many(db.execute(_REFUSED, {"of_subscription": subscription}))
+            return self.refused_in(db, subscription)
+
+    def refused_in(self, db: Connection, subscription: str) -> list[Row]:
+        """The same within a transaction."""
+        return many(db.execute(_REFUSED, {"of_subscription": subscription}))
 
     def refused_messages(self, since: int | None = None) -> Any:
         """The messages of which records are still rejected, or were `since` then, for a condition."""
