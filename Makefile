@@ -50,18 +50,21 @@ services: install
 services-stop:
 	@! test -d .services || $(BIN)/python scripts/services stop
 
-# The lake of the demo (or LAKE=…) and a small one of every type, read by Spark, DuckDB and Polars beside delta-rs.
+# The lake of the demo (or LAKE=…) and a small one of every type, read by Spark, DuckDB and Polars beside delta-rs; and
+# another server that speaks MongoDB's protocol.
 witness: install $(WITNESS)/stamp
 	$(BIN)/python tests/witness/sample.py .cache/witness-lake
 	$(BIN)/python tests/witness/read_lake.py .cache/witness-lake
 	@test -d $(LAKE) || $(MAKE) demo
 	$(BIN)/python tests/witness/read_lake.py $(LAKE)
+	$(BIN)/pytest tests/witness -n 0
 
-$(WITNESS)/stamp: requirements/witness.lock tests/witness/pom.xml .venv/dev.stamp
+$(WITNESS)/stamp: requirements/witness.lock tests/witness/pom.xml tests/witness/mongodb/pom.xml .venv/dev.stamp
 	@command -v mvn java >/dev/null || { echo 'make witness needs Java and Maven: apt-get install maven' >&2; exit 1; }
 	$(BIN)/uv venv --quiet --clear $(WITNESS)
 	$(BIN)/uv pip install --quiet --python $(WITNESS)/bin/python --require-hashes -r requirements/witness.lock
 	mvn -q -B -Dstyle.color=never -f tests/witness/pom.xml dependency:copy-dependencies -DexcludeTransitive=true -DoutputDirectory=$(CURDIR)/.cache/witness-jars
+	mvn -q -B -Dstyle.color=never -f tests/witness/mongodb/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/.cache/witness-mongodb-jars
 	@touch $@
 
 lock: .venv/dev.stamp

@@ -10,7 +10,7 @@ def _destination(settings: MongoSettings, tools: Tools) -> Destination:
     """Opens a connection; imported late, because `--help` needs neither Arrow nor a driver."""
     from postroad.connectors.mongodb.destination import MongoDestination
 
-    return MongoDestination(settings)
+    return MongoDestination(settings, tools)
 
 
 connector = Connector(name="mongodb", settings=MongoSettings, entities=lambda _: (), destination=_destination)

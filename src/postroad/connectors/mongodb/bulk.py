@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ from pymongo.errors import BulkWriteError
 from pymongo.read_concern import ReadConcern
 
 from postroad.connectors.mongodb.errors import DUPLICATE, meant, not_durable, sentence
-from postroad.connectors.mongodb.operations import DELETED_VERSION
+from postroad.connectors.mongodb.operations import DELETED_AT, DELETED_VERSION
 from postroad.records import VERSION, Outcome
 
 LOOKED_UP = 500  # documents in one question
@@ -33,12 +34,16 @@ Errors = Mapping[int, Mapping[str, Any]]  # by the record's place in the package
 
 
 class Bulk:
-    """The writing of one package to one collection. `soft`: deletes are marks, and `where` names the target."""
+    """The writing of one package to one collection. `soft`: deletes are marks, and `where` names the target.
 
-    def __init__(self, collection: Documents, body: pa.RecordBatch, where: str, *, soft: bool) -> None:
+    Tombstones live from `now` on, not from their version's time: what is replayed may be older than they live.
+    """
+
+    def __init__(self, collection: Documents, body: pa.RecordBatch, where: str, now: datetime, *, soft: bool) -> None:
         self._collection = collection
         self._body = body
         self._where = where
+        self._now = now
         self._soft = soft
         self._rejected: dict[str, list[int]] = defaultdict(list)
 
@@ -101,11 +106,14 @@ class Bulk:
         rows = self._body if len(places) == self._body.num_rows else self._body.take(pa.array(places, pa.int64()))
         columns = [rows.column(name).to_pylist() for name in ("filter", "update", "deleted")]
         for wanted, update, deleted in zip(*columns, strict=True):
-            found, change = RawBSONDocument(wanted), RawBSONDocument(update)
-            if deleted != self._soft:  # a tombstone, or a row that may be deleted already: a pipeline of one stage
-                yield UpdateOne(found, [change], upsert=upsert)
+            found = RawBSONDocument(wanted)
+            if self._soft:  # a row that may be deleted already is a pipeline of one stage
+                change = RawBSONDocument(update)
+                yield UpdateOne(found, change if deleted else [change], upsert=upsert)
+            elif deleted:
+                yield ReplaceOne(found, {**decode(update), DELETED_AT: self._now}, upsert=upsert)
             else:
-                yield UpdateOne(found, change, upsert=upsert) if deleted else ReplaceOne(found, change, upsert=upsert)
+                yield ReplaceOne(found, RawBSONDocument(update), upsert=upsert)
 
     def _once_more(self, doubles: Sequence[int], errors: Errors) -> set[int]:
         """Records whose insert failed on some unique index; those that the collection has already, or newer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from postroad.connectors.mongodb.settings import MongoSettings
 from postroad.connectors.mongodb.targets import ROWS, Db, prepare, rows_name
 from postroad.errors import AuthError, PostroadError
 from postroad.records import VERSION, Check, Entity, Outcome, Package
+from postroad.sdk.connector import Tools
 
 PATIENCE = 10_000  # milliseconds until there is a primary
 # What the url may say otherwise. A member that is gone is found within the patience, and a silent one in a minute.
@@ -33,27 +35,29 @@ NEEDED = {"find", "insert", "update", "createIndex", "createCollection", "listCo
 class MongoDestination:
     """The collections of one database."""
 
-    def __init__(self, settings: MongoSettings) -> None:
+    def __init__(self, settings: MongoSettings, tools: Tools) -> None:
         self._settings = settings
+        self._clock = tools.clock
         self._ready: dict[str, Entity] = {}
 
     def check(self) -> Iterator[Check]:
         """See `Destination.check`."""
+        step = "reach the server"
         try:
             with named_errors(self._where):
-                self._database.command("ping")
                 version = self._client.server_info()["version"]
-                yield Check("reach the server", True, f"{self._where} answers, MongoDB {version}")
+                yield Check(step, True, f"{self._where} answers, version {version}")
+                step = "sign in"
                 self._database.list_collection_names()
-                told = self._database.command("connectionStatus", showPrivileges=True)["authInfo"]
+                yield Check(step, True)
+                step = "rights"
+                yield self._rights(self._database.command("connectionStatus", showPrivileges=True)["authInfo"])
         except PostroadError as error:
-            yield Check("reach the server", False, str(error))
-            return
-        yield self._rights(told)
+            yield Check(step, False, str(error))
 
     def _rights(self, told: Mapping[str, Any]) -> Check:
         if not told.get("authenticatedUsers"):
-            return Check("rights", True, "the server asks for no sign-in")
+            return Check("rights", True, "it asks for no sign-in")
         given = {
             action
             for each in told.get("authenticatedUserPrivileges", ())
@@ -113,7 +117,8 @@ class MongoDestination:
                     prepare(self._database, target, self._settings)
                     self._ready[target.name] = target
                 rows = self._database[rows_name(target.name, self._settings)]
-                return Bulk(rows, body, where, soft=self._settings.deletes == "soft").write()
+                now = datetime.fromtimestamp(self._clock(), UTC)
+                return Bulk(rows, body, where, now, soft=self._settings.deletes == "soft").write()
         except PostroadError:
             self._ready.pop(target.name, None)  # somebody may have dropped the collection
             raise

@@ -2,7 +2,8 @@
 
     identity   the fields that tell the document: `_id`, or the key's fields where `_id` is an ObjectId
     filter     the identity, and a version that is older than the record's
-    update     the whole document; or a pipeline's one stage; or, of a soft delete, operators; null: nothing is written
+    update     the whole document, or the tombstone without its date; with soft deletes a pipeline's one stage, or
+               operators; null: nothing is written
     deleted    which of them is a delete
     version    the record's
     problem    why a record cannot be sent
@@ -96,12 +97,8 @@ class _Writer:
         guard: list[Any] = []
         update = pa.nulls(self._rows, B)
         if self._settings.deletes == "hard":
-            named = self._settings.id == "objectid"
-            own = self._key() if named else identity
-            left = self._document([*own, self._version, mark])
-            rest = [encode.text(ID, f"${ID}")] if named else []
-            now = self._document([*rest, encode.text(DELETED_AT, "$$NOW")])
-            update = self._document([self._stage(left, now)])
+            own = self._key() if self._settings.id == "objectid" else identity
+            update = self._document([*own, self._version, mark])
         elif self._settings.deletes == "soft":
             version = encode.column(DELETED_VERSION, versions, self._forms).data
             found = [] if self._settings.id == "objectid" else self._key()  # the filter sets these otherwise
