@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from postroad.connectors.sql import connector
 from postroad.connectors.sql.settings import SqlSettings
-from postroad.errors import StateError, TransientError
+from postroad.errors import StateError, StoppedError, TransientError
 from postroad.project import Cleaning, Delivery
 from postroad.project.where import parse_where
 from postroad.records import Entity, Outcome, Package, Receipt
@@ -330,6 +330,18 @@ def test_a_receipt_for_a_delivery_that_is_not_at_work_counts_unless_it_rejects(p
     done = post.deliver()[HERE]
     assert (done.messages, done.records, done.rejected) == (1, 2, 1)
     assert not room.receipts
+
+
+def test_who_is_asked_to_stop_settles_no_further_receipt(post: Post, room: Mailroom) -> None:
+    """They are there for the next one."""
+    post.deliver()
+    room.read()
+    with post.open() as app:
+        app.stop.ask()
+        with pytest.raises(StoppedError):
+            app.deliveries.deliver()
+    assert (len(room.receipts), statuses(post)) == (2, ["queued", "queued"])
+    assert post.deliver()[HERE].messages == 2
 
 
 def test_a_flood_of_refusals_is_told_in_a_few_sentences(post: Post, room: Mailroom) -> None:

@@ -44,23 +44,24 @@ class Receipts:
         self._done = done
 
     def collect(self) -> None:
-        """Settle what has come. A receiver that cannot be asked now is asked the next time."""
+        """Settle what has come. Who cannot be asked now is asked the next time. StoppedError if we are to stop."""
         awaiting = self._tracking.messages.awaiting()
         asked = {route.delivery.destination: route for name, route in self._routes.items() if name in awaiting}
         for connection, route in asked.items():
             if isinstance(route.destination, HandsOver):
                 refused: Counter[str] = Counter()
                 try:
-                    route.destination.receipts(partial(self._settle, connection, refused))
+                    route.destination.receipts(partial(self._settle, route, refused))
                 except (RemoteError, ConfigError) as error:
                     self._reporter.say(f"{connection}: no receipts: {error}")
                 for sentence, count in refused.most_common(MOST_SAID):
                     self._reporter.say(f"{connection}: a receipt is refused ({count:,} times): {sentence}")
 
-    def _settle(self, connection: str, refused: Counter[str], receipt: Receipt) -> Verdict:
+    def _settle(self, at: Route, refused: Counter[str], receipt: Receipt) -> Verdict:
         """What becomes of one receipt."""
+        at.bench.stop.check()
         try:
-            found = self._message(receipt, connection)
+            found = self._message(receipt, at.delivery.destination)
             if found["status"] not in AWAITED:
                 return "settled"  # the same receipt twice, or one for each time that the message was sent
             return self._receive(found, receipt.rejected)
