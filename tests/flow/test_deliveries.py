@@ -334,6 +334,15 @@ def test_any_history_ends_equal(history: list[Callable[[Post], Any]]) -> None:
         post.do(lambda app: app.rejections.retry(HERE, "deliver"))
         post.assert_law()
         assert not post.rejected()
+        post.do(_assert_all_is_final)
+
+
+def _assert_all_is_final(app: App) -> None:
+    """Each version has a status that nothing will change, and both sides agree."""
+    traced = [app.tracing.trace("toy.books", str(key)) for key in (0, 3, 9)]
+    words = {told.status for found in traced for version in found.versions for told in version.deliveries}
+    assert words <= {"acknowledged", "discarded", "processed"}, words
+    assert app.deliveries.verify(HERE).equal
 
 
 # What is remembered

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -24,7 +25,7 @@ from postroad.lake.slices import packed, undispatched
 from postroad.lake.sorting import Sorter
 from postroad.lake.streams import Stream, windows, with_keys, without_keys
 from postroad.lake.tables import rows_of
-from postroad.project.where import bind
+from postroad.project.where import bind, columns_of
 from postroad.records import OP, UPSERT, VERSION, key_texts
 from postroad.sdk.connector import Readable
 from postroad.tracking.queue import Json
@@ -113,13 +114,15 @@ class Verification:
         """The keys that should be there, as they are called there, with their versions."""
         rule = self._route.delivery.cleaning.where
         passes = None if rule is None else bind(rule, self._dataset.entity.schema)
-        for rows in self._dataset.current(None if passes else [*self._dataset.entity.key, VERSION.name]):
+        own = [*self._dataset.entity.key, VERSION.name]
+        asked = () if rule is None else columns_of(rule)
+        for rows in self._dataset.current([*dict.fromkeys([*own, *asked])]):
             (batch,) = rows.combine_chunks().to_batches()
             kept = rows if passes is None else rows.filter(pc.fill_null(passes(batch), False))
             if self._since:
                 kept = kept.filter(pc.greater(kept.column(VERSION.name), self._since))
             if kept.num_rows:
-                yield self._renamed(kept.select([*self._dataset.entity.key, VERSION.name]))
+                yield self._renamed(kept.select(own))
 
     def _differences(self, theirs: Stream) -> Stream:
         for ours, held in windows(self._ours(), theirs, self._key):
@@ -134,10 +137,8 @@ class Verification:
     def _count(self, found: pa.Table, before: int) -> None:
         """Note what differs and is not on its way."""
         self._done.awaited += before - found.num_rows
-        refused = self._route.bench.tracking.rejections.refused(self._route.name) if found.num_rows else []
-        if refused:
-            keys = self._renamed(key_table(self._dataset.entity, sorted({row["key"] for row in refused})))
-            rest = without_keys(found, keys, self._key)
+        if found.num_rows and self._refused.num_rows:
+            rest = without_keys(found, self._refused, self._key)
             self._done.rejected += found.num_rows - rest.num_rows
             found = rest
         if self._known is None:
@@ -149,6 +150,12 @@ class Verification:
             room = MOST_NAMED - len(self._done.keys[kind])
             self._done.counts[kind] += some.num_rows
             self._done.keys[kind] += key_texts(some.slice(0, room), self._key)
+
+    @cached_property
+    def _refused(self) -> pa.Table:
+        """The keys with an open rejection, which are few."""
+        refused = self._route.bench.tracking.rejections.refused(self._route.name)
+        return self._renamed(key_table(self._dataset.entity, sorted({row["key"] for row in refused})))
 
     def _awaited(self, checks: Sequence[Json]) -> Iterator[pa.Table]:
         """The keys of what is on its way: in the messages that were open, and committed since they were written."""
