@@ -50,6 +50,7 @@ class Post:
     at_send: Callable[[], None] | None = None
     server: str | None = None
     notify: Notify | None = None
+    gathers: bool = False  # whether the receivers take the records of several messages as one
     through: Callable[[str, Destination], Destination] = lambda _, destination: destination
     queue: str | None = None
 
@@ -209,6 +210,7 @@ class _Guarded:
         self._trap = trap
         self.render, self.check, self.discover = destination.render, destination.check, destination.discover
         self.close = destination.close
+        self.gathers = post.gathers
         self.ordered = isinstance(destination, Ordered) and destination.ordered
         if isinstance(destination, Readable):
             self.keys, self.read = destination.keys, destination.read

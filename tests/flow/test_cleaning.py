@@ -197,7 +197,7 @@ def test_any_history_ends_with_the_rule_applied_to_the_table(where: str, history
     """Any rule, any history, any crash: what the receiver holds is what SQLite selects from the table by the rule."""
     with memory_folder() as folder, pytest.MonkeyPatch.context() as patch:
         small_messages(patch, 2)
-        post = Post(folder)
+        post = Post(folder, gathers=len(history) % 2 == 0)
         cleaned(post, rule(where), start)
         for number, (change, then) in enumerate(history):
             post.change(change)

@@ -317,12 +317,12 @@ def _freeze(post: Post) -> None:
 
 
 @settings(max_examples=15, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(steps, min_size=3, max_size=8))
-def test_any_history_ends_equal(history: list[Callable[[Post], Any]]) -> None:
+@given(st.lists(steps, min_size=3, max_size=8), st.booleans())
+def test_any_history_ends_equal(history: list[Callable[[Post], Any]], gathers: bool) -> None:
     """Changes, dispatches, drains, refusals, outages, crashes, frozen workers, late joins: the receivers end equal."""
     with memory_folder() as folder, pytest.MonkeyPatch.context() as patch:
         small_messages(patch, 2)
-        post = Post(folder)
+        post = Post(folder, gathers=gathers)
         post.change(dict.fromkeys(range(4), "a"))
         for step in history:
             step(post)
@@ -475,10 +475,55 @@ def test_small_messages_are_settled_together(folder: Path, monkeypatch: pytest.M
     post.assert_law()
 
 
-def test_a_kill_suspects_no_message_beside_the_one_that_killed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_receiver_that_gathers_gets_small_messages_as_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One package, and each message has its outcome; where some record is refused, each is sent by itself."""
+    small_messages(monkeypatch, 1)
+    post = Post(folder, gathers=True)
+    post.change(dict.fromkeys(range(20), "text"))
+    counted = Counted()
+    post.deliver(counted)
+    assert counted.counts[P.PACKAGE_SENT] == 1
+    assert post.look("select status, reason, count(*) from messages group by 1, 2") == [
+        ("acknowledged", "1 acknowledged", 20)
+    ]
+    post.assert_law()
+    post.change({1: "bad", 2: "good", 3: None})
+    post.faults["app"] = refusing("bad")
+    assert post.deliver()[HERE].records == 2
+    assert [row["key"] for row in post.rejected()] == ["[1]"]
+    post.change({1: "mended", 4: "more"})
+    post.deliver()
+    assert not post.rejected()
+    post.assert_law()
+
+
+def test_what_was_gathered_and_never_answered_is_in_doubt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it, for nobody knows what the receiver has; none of it is sent again by us."""
+    small_messages(monkeypatch, 1)
+    post = Post(folder, gathers=True)
+    post.change(dict.fromkeys(range(3), "text"))
+    sent: list[Package] = []
+
+    def silent(package: Package) -> None:
+        sent.append(package)
+        raise OutcomeUnknownError("the line broke")
+
+    post.faults["app"] = silent
+    assert "in doubt" in post.deliver()[HERE].problem
+    assert len(sent) == 1
+    assert post.look("select status, count(*) from messages group by 1") == [("in_doubt", 3)]
+    post.faults.clear()
+    post.do(lambda app: app.rejections.retry(HERE, "deliver"))
+    post.assert_law()
+
+
+@pytest.mark.parametrize("gathers", [False, True])
+def test_a_kill_suspects_no_message_beside_the_one_that_killed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, gathers: bool
+) -> None:
     """What was taken together is sent one by one from then on: only the record that kills is told as poison."""
     small_messages(monkeypatch, 1)
-    post = Post(folder)
+    post = Post(folder, gathers=gathers)
     post.change({number: f"book {number}" for number in range(8)})
 
     def deadly(package: Package) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -184,7 +185,7 @@ def test_any_history_ends_with_the_rule_applied_to_the_table(where: str, history
     """Outages that last longer than a message may wait, again and again, with refusals and kills between them."""
     with memory_folder() as folder, pytest.MonkeyPatch.context() as patch:
         small_messages(patch, 2)
-        post = Post(folder, expiring(where))
+        post = Post(folder, expiring(where), gathers=len(history) % 2 == 0)
         for change, then in history:
             post.change(change)
             post.faults.clear()
@@ -203,3 +204,28 @@ def test_any_history_ends_with_the_rule_applied_to_the_table(where: str, history
         assert not post.rejected()
         found = post.received() if (folder / "app.db").exists() else {}
         assert found == expected(where, post.books)
+
+
+def test_the_same_on_postgresql(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Books and receiver there; what is settled is dropped there too."""
+    small_messages(monkeypatch)
+    with memory_folder() as folder:
+        post = Post(folder, expiring(), server=postgresql_url, gathers=True)
+        post.change(dict.fromkeys(range(6), "old"))
+        post.deliver()
+        post.faults["app"] = DOWN
+        for number in range(3):
+            post.change({0: f"text {number}", 1: None})
+            post.deliver()
+        post.now += 15 * DAY
+        post.deliver()
+        with psycopg.connect(postgresql_url) as database:
+            found = database.execute("select count(*) from messages where reason = 'expired'").fetchone()
+        assert found == (3,)
+        post.settle()
+        post.assert_law()
+        post.now += 31 * DAY
+        post.change({8: "last"})
+        post.deliver()
+        with psycopg.connect(postgresql_url) as database:
+            assert database.execute("select count(*) from messages").fetchone() == (1,)

@@ -156,7 +156,11 @@ class Drain:
         """
         self._reporter.stage(Stage.DRAIN, route.name)
         self._waits, self._well, sent = False, [], 0
-        for held, rows in zip(together, self._rows(route, together), strict=True):
+        read = self._rows(route, together)
+        if read and route.gathers and self._gathered(route, together, read):
+            self._settle_well(route)
+            return
+        for held, rows in zip(together, read or [None] * len(together), strict=True):
             if sent and (self._waits or route.bench.stop.asked):
                 break
             sent += 1
@@ -168,15 +172,43 @@ class Drain:
             self._tracking.messages.give_back(together[sent:])
         self._settle_well(route)
 
-    def _rows(self, route: Route, together: Sequence[Held]) -> Sequence[pa.RecordBatch | None]:
-        """The rows of several messages, read in one go; None for one that is to be read by itself."""
+    def _gathered(self, route: Route, together: Sequence[Held], read: Sequence[pa.RecordBatch]) -> bool:
+        """Send the records of several messages as one; False unless all went well: then each is sent by itself."""
+        dataset = route.dataset(max(held.to_version for held in together))
+        cleaned = [route.cleaned(dataset, rows, held.slices) for held, rows in zip(together, read, strict=True)]
+        records = pa.Table.from_batches([each.records for each in cleaned]).combine_chunks().to_batches()
+        try:
+            sent = (
+                self._packages(route, route.target(dataset), records[0], route.facts(together[0]))
+                if records
+                else _Sent()
+            )
+        except OutcomeUnknownError as error:
+            for held in together:
+                with suppress(LostClaimError):
+                    self._tracking.messages.hold(held, Status.IN_DOUBT, str(error))
+            self._problem(route, f"in doubt: {error}")
+            return True
+        except (RemoteError, ConfigError):
+            return False
+        if sent.rejected or sent.again or sent.refused or sent.handed:
+            return False
+        for held, rows, each in zip(together, read, cleaned, strict=True):
+            count = each.records.num_rows
+            answer = Answer(accepted=count, left_out=rows.num_rows - count, by=sent.by)
+            self._well.append(_Well(held, rows, [each.original(range(count))], answer))
+            self._reporter.progress(route.name, rows.num_rows, rows.nbytes)
+        return True
+
+    def _rows(self, route: Route, together: Sequence[Held]) -> Sequence[pa.RecordBatch]:
+        """The rows of several messages, read in one go; none where each is to be read by itself."""
         if len(together) > 1:
             with suppress(LakeError, StateError):  # which of them it is shows when each is read by itself
                 dataset = route.dataset(max(held.to_version for held in together))
                 rows = route.rows(dataset, [each for held in together for each in held.slices])
                 ends = accumulate(held.records for held in together)
                 return [rows.slice(end - held.records, held.records) for held, end in zip(together, ends, strict=True)]
-        return [None] * len(together)
+        return []
 
     def _deliver(self, route: Route, held: Held, rows: pa.RecordBatch | None) -> None:
         """Send one message and write its outcome, unless it went well: then that is noted, to be written soon."""

@@ -13,7 +13,7 @@ from postroad.lake import Dataset
 from postroad.lake.slices import Slice, SliceReader
 from postroad.project import Delivery
 from postroad.records import CHANGED_AT, OP, VERSION, Entity, Facts
-from postroad.sdk.connector import Destination, Ordered
+from postroad.sdk.connector import Destination, Gathering, Ordered
 from postroad.tracking.queue import Held, Json
 from postroad.tracking.runs import moment
 from postroad.tracking.subscriptions import Wanted
@@ -47,6 +47,11 @@ class Route:
         cleaning = delivery.cleaning.digest
         place = (delivery.destination, delivery.target)
         return Wanted(delivery.to, delivery.dataset, *place, delivery.start, cleaning, self.ordered)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether records of several messages may be sent as one."""
+        return isinstance(self.destination, Gathering) and self.destination.gathers and not self.ordered
 
     @property
     def ordered(self) -> bool:

@@ -192,6 +192,17 @@ class HandsOver(Protocol):
 
 
 @runtime_checkable
+class Gathering(Protocol):
+    """What a destination has besides if a package may hold records of several messages.
+
+    Where `gathers` is true, small messages are sent as one, whose `facts` are those of the first. All of it is sent
+    again, message by message, unless every record was applied: versions make that harmless.
+    """
+
+    gathers: bool
+
+
+@runtime_checkable
 class Ordered(Protocol):
     """What a destination has besides if its receiver may be one that takes what comes, without comparing versions.
 

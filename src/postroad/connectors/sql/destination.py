@@ -29,6 +29,8 @@ KINDS = ("sqlite", "postgresql")
 class SqlDestination:
     """The tables of one database."""
 
+    gathers = True
+
     def __init__(self, settings: SqlSettings, tools: Tools) -> None:
         self._settings = settings
         self._folder = tools.folder
