@@ -21,6 +21,7 @@ from postroad.project.model import Allowance
 from postroad.project.where import parse_where
 from postroad.records import Entity, Package, key_from_text, key_text
 from tests.flow.doomed import LEASES_ARE_OVER
+from tests.flow.office import Office
 from tests.flow.post import HERE, THERE, Post, memory_folder, small_messages
 from tests.flow.test_deliveries import failing, refusing
 from tests.flow.toy import BOOKS, Toy, ToyWorld
@@ -82,7 +83,10 @@ def test_each_status_has_its_word(post: Post) -> None:
     assert [row["cause"] for row in answer.rejections] == ["refused"]
     post.change({1: "better"})
     assert words(post, 1) == ["received", "rejected"]
+    post.dispatch()
+    post.change({0: "book 1"})
     post.deliver()
+    assert trace(post, 0).answer[1].partition("; it has the version of ")[2][:10] == "2026-09-21"
     assert words(post, 1) == ["acknowledged", "discarded"]
     post.change({1: None})
     post.deliver()
@@ -115,6 +119,8 @@ def test_a_pause_is_told_and_a_forgotten_subscription_too(post: Post) -> None:
     post.dispatch()
     post.do(lambda app: app.deliveries.pause(HERE))
     assert f"postroad resume {HERE}" in trace(post, 1).answer[1]
+    post.deliveries = (Delivery("toy.books", HERE, cleaning=Cleaning(("text",))),)
+    assert "under another select" in trace(post, 1).answer[1]
     post.deliveries = ()
     assert trace(post, 1).answer[1].startswith(f"{HERE} does not have it yet: queued")
 
@@ -139,6 +145,7 @@ def test_what_no_message_remembers_was_answered(post: Post) -> None:
     assert post.look("select count(*) from messages") == [(0,)]
     assert words(post, 1) == ["processed"]
     assert words(post, 2) == ["processed"]
+    assert "was told of it: it was sent and answered" in trace(post, 2).answer[1]
     assert words(post, 3) == ["processed", "processed"]
     post.change({1: "d"})
     assert words(post, 1) == ["received", "processed"]
@@ -284,6 +291,21 @@ def test_a_walk_that_is_open_or_parked_is_looked_into(world: ToyWorld) -> None:
     world.sync(full_refresh=True)
     assert "a parked close holds it" in ask(world, 99).answer[0]
     assert any("is parked" in each for each in ask(world, 4).answer)
+
+
+def test_what_was_refused_at_the_source_is_told_beside_what_is_there(folder: Path) -> None:
+    with Office(folder, timesheets=20) as office:
+        office.run()
+        (key, gone) = sorted(office.rows("timesheets"))[:2]
+        office.sim.update(key, workingHours="seven")
+        office.sim.delete([gone])
+        office.run()
+        with office.open() as app:
+            told = app.tracing.trace("xledger.timesheets", str(key)).answer
+            gone_told = app.tracing.trace("xledger.timesheets", str(gone)).answer
+    assert told[0].startswith("xledger.timesheets has it, since")
+    assert told[1].startswith("later it was rejected (bad_decimal): workingHours is no decimal")
+    assert "deleted at the source" in gone_told[0]
 
 
 def _land_only(app: Any) -> None:

@@ -22,7 +22,7 @@ from postroad.lake import Dataset
 from postroad.lake.finding import Found, KeyValues, current_row, versions_of
 from postroad.records import CHANGED_AT, DELETE, OP, key_from_text, key_text, key_texts
 from postroad.sdk.connector import Identified
-from postroad.status import Status
+from postroad.status import Status, Word
 from postroad.store.rows import Row
 from postroad.tracking.rejections import DELIVER
 from postroad.tracking.runs import moment
@@ -135,7 +135,7 @@ class _Question:
             len(found) > most,
             values,
             self._rejections,
-            [*self._where(newest, current), *self._delivered(newest), *self._notes()],
+            [*self._where(newest, current), *self._delivered(traced), *self._notes()],
         )
 
     def _opened(self) -> Sequence[Whereabouts]:
@@ -167,28 +167,25 @@ class _Question:
     # The answer
 
     def _where(self, newest: TracedVersion | None, current: Found | None) -> list[str]:
-        """Whether the table has the record, and why not."""
+        """Whether the table has the record, and why not; then what came later and is not there yet."""
+        if newest is None:
+            return self._missing()
         name = self._dataset.name
         if current is not None:
-            since = f"{name} has it, since {_shown(moment(current.version))}"
-            if newest is not None and newest.version > current.version:
-                return [f"{since}; a newer version waits for the table: `postroad run` brings it there"]
-            return [since]
-        if newest is not None and newest.op == DELETE:
+            told = [f"{name} has it, since {_shown(moment(current.version))}"]
+            if newest.version > current.version:
+                told.append("a newer version waits for the table; `postroad run` brings it there")
+        elif newest.op == DELETE:
             lacking = newest.origin is not None and newest.origin.lacking
             why = "a full refresh did not find it any more" if lacking else "it was deleted at the source"
-            return [f"{name} does not have it: {why}; that came in {_shown(newest.at)}"]
-        if newest is not None:
-            return [f"the table of {name} does not have it yet; `postroad run` brings it there"]
-        return self._missing()
+            told = [f"{name} does not have it: {why}; that came in {_shown(newest.at)}"]
+        else:
+            told = [f"the table of {name} does not have it yet; `postroad run` brings it there"]
+        return told + [f"later {each}" for each in self._coming()]
 
     def _missing(self) -> list[str]:
         """Why a key that never was in `changes` is not there."""
-        name, told = self._dataset.name, self._refused()
-        landed = self._finder.landed()
-        if landed is not None:
-            told.append(f"it landed ({landed.sentence}) and is not published yet; `postroad run` does it")
-        told += self._walking()
+        name, told = self._dataset.name, [*self._coming(), *self._walking()]
         if told:
             return [f"{name} does not have it: {each}" for each in told]
         unreadable = self._unreadable()
@@ -199,9 +196,14 @@ class _Question:
             return [f"{name} does not have it: nothing has landed yet; `postroad run` reads the source"]
         return [f"{name} does not have it: no landed payload since {_shown(moment(first))} holds it"]
 
-    def _refused(self) -> list[str]:
+    def _coming(self) -> list[str]:
+        """What landed of the record and is not in `changes`: refused, or not published yet."""
         found = [row for row in self._rejections if row["stage"] != DELIVER and row["status"] == "rejected"]
-        return [f"rejected ({row['cause']}): {row['sentence']}; rejection {row['id']}" for row in found]
+        told = [f"it was rejected ({row['cause']}): {row['sentence']}; rejection {row['id']}" for row in found]
+        landed = self._finder.landed()
+        if landed is not None:
+            told.append(f"it landed ({landed.sentence}) and is not published yet; `postroad run` does it")
+        return told
 
     def _unreadable(self) -> int:
         rows = self._app.tracking.rejections.open(self._bench.connection, self._dataset.entity.name)
@@ -224,13 +226,13 @@ class _Question:
             if self._finder.staged(walk)
         ]
 
-    def _delivered(self, newest: TracedVersion | None) -> list[str]:
-        """Where the newest version stands at each receiver, and what keeps it from there."""
-        if newest is None:
+    def _delivered(self, traced: Sequence[TracedVersion]) -> list[str]:
+        """Where the newest version stands at each receiver, which older one that has, and what keeps it from there."""
+        if not traced:
             return []
-        told = {each.subscription: each for each in newest.deliveries}
+        newest = {each.subscription: each for each in traced[0].deliveries}
         return [
-            _at_receiver(told.get(each.name), each.name, newest) + _trouble(each, told.get(each.name))
+            _at_receiver(newest.get(each.name), each.name, traced) + _trouble(each, newest.get(each.name))
             for each in self._subscriptions
         ]
 
@@ -242,28 +244,43 @@ class _Question:
         return _of_dataset(found)
 
 
-def _at_receiver(told: Delivered | None, name: str, newest: TracedVersion) -> str:
+def _at_receiver(told: Delivered | None, name: str, traced: Sequence[TracedVersion]) -> str:
     if told is None:
         return f"{name} was not told of it: it begins with later rows"
-    what = "its delete" if newest.op == DELETE else "it"
+    what = "its delete" if traced[0].op == DELETE else "it"
     at = f" at {_shown(told.at)}" if told.at else ""
+    if told.status == Status.ACKNOWLEDGED:
+        return f"{name} has {what}: acknowledged{at}"
+    if told.status == Word.PROCESSED:
+        return f"{name} was told of {what}: {told.sentence}"
+    return f"{name} {_lacking(told, what, at)}{_older(name, traced)}"
+
+
+def _lacking(told: Delivered, what: str, at: str) -> str:
+    """How far the newest version came that a receiver has not acknowledged."""
     match told.status:
-        case Status.ACKNOWLEDGED:
-            return f"{name} has {what}: acknowledged{at}"
         case Status.REJECTED:
-            return (
-                f"{name} does not have {what}: rejected{at} ({told.cause}): {told.sentence}; rejection {told.rejection}"
-            )
+            return f"does not have {what}: rejected{at} ({told.cause}): {told.sentence}; rejection {told.rejection}"
         case Status.DISCARDED:
-            return f"{name} was not sent {what}: discarded{at}: {told.sentence}"
+            return f"does not have {what}: discarded{at}: {told.sentence}"
         case Status.IN_DOUBT | Status.DEAD_LETTERED:
-            return f"{name} may not have {what}: {told.status}{at}: {told.sentence}"
-    return f"{name} does not have {what} yet: {told.status}: {told.sentence}"
+            return f"may not have {what}: {told.status}{at}: {told.sentence}"
+    return f"does not have {what} yet: {told.status}: {told.sentence}"
+
+
+def _older(name: str, traced: Sequence[TracedVersion]) -> str:
+    """Which version a receiver has that lacks the newest, of those that were asked for."""
+    for version in traced[1:]:
+        for told in version.deliveries:
+            if told.subscription == name and told.status == Status.ACKNOWLEDGED:
+                return f"; it has the version of {_shown(version.at)}"
+    return ""
 
 
 def _trouble(where: Whereabouts, told: Delivered | None) -> str:
+    """Why nothing is sent, where the newest version waits for that."""
     trouble = where.trouble()
-    waits = told is not None and told.status not in {Status.ACKNOWLEDGED, Status.REJECTED, Status.DISCARDED}
+    waits = told is not None and told.status in {Status.RECEIVED, Status.QUEUED, Word.RETRYING, Word.PROCESSING}
     return f"; {trouble}" if trouble and waits else ""
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from postroad.catalog.deliveries import disagreement
 from postroad.lake import Dataset
 from postroad.lake.finding import Found, KeyValues, rows_in
 from postroad.lake.slices import Slice
@@ -89,10 +90,13 @@ class Whereabouts:
         return Delivered(self.name, Word.PROCESSED, sentence) if self._was_sent(found, newest=newest) else None
 
     def trouble(self) -> str | None:
-        """Why nothing is sent at the moment: a person's pause, a refusal, an outage; None if it is not so."""
+        """Why nothing is sent at the moment: another rule, a pause, a refusal, an outage; None if it is not so."""
         known = self._known
         if known is None:
             return None
+        other = disagreement(self._delivery, known) if self._delivery is not None else None
+        if other is not None:
+            return other
         if known["status"] == PAUSED:
             return f"{self.name} is paused: {known['reason']}; `postroad resume {self.name}` goes on"
         if known["due_at"] > self._now():
