@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,15 +20,20 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError
 
 from postroad.connectors.mongodb import connector
+from postroad.connectors.mongodb.destination import rights
 from postroad.connectors.mongodb.settings import MongoSettings
 from postroad.errors import AuthError, ConfigError, PostroadError, TransientError
 from postroad.records import CHANGED_AT, DELETE, OP, UPSERT, VERSION, Entity
 from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, Tools
 from postroad.sdk.secrets import Secret
-from tests.conftest import Mongo
+from tests import inbox
+from tests.conftest import ROOT, Mongo, absent
 
 VENDORS = Entity(
     "vendors",
@@ -263,7 +270,109 @@ def test_an_address_that_leads_nowhere_is_told_by_the_check(mongo: Mongo, url: s
     assert "wrong" not in step.sentence
 
 
+def test_an_error_of_one_record_that_nobody_knows_is_no_outage(mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine sends that record again, a few times, and the others are settled."""
+    real = Collection.bulk_write
+
+    def odd(self: Any, requests: list[Any], **options: Any) -> Any:
+        real(self, requests[1:], **options)
+        raise BulkWriteError({"writeErrors": [{"index": 0, "code": 4242, "errmsg": SECRETIVE}]})
+
+    with closing(opened(mongo)) as to:
+        send(to, [vendor("0", 1)])
+        monkeypatch.setattr(Collection, "bulk_write", odd)
+        assert answers(to, [vendor("1", 1), vendor("2", 1)]) == ["retry", "applied"]
+        monkeypatch.undo()
+        assert answers(to, [vendor("1", 1)]) == ["applied"]
+
+
+def test_a_sign_in_over_tls(tmp_path: Path) -> None:
+    """A right password, a wrong one, one that was changed meanwhile, and a certificate that nobody vouches for."""
+    _, certificate = inbox.certificate(tmp_path)
+    pair = tmp_path / "pair.pem"
+    pair.write_text(certificate.read_text() + (tmp_path / "key.pem").read_text())
+    with serving(tmp_path / "data", "--sync-on-commit") as plain, MongoClient[dict[str, Any]](plain) as client:
+        client.app.command("createUser", "us", pwd="right", roles=["readWrite"])
+    safe = ["--auth", "--tls-cert-file", str(pair), "--tls-key-file", str(pair)]
+    with serving(tmp_path / "data", *safe) as url:
+        rest = url.removeprefix("mongodb://")
+        trusted = f"{rest}app?serverSelectionTimeoutMS=800&tls=true&tlsCAFile={certificate}"
+        told = iter(["wrong", "wrong", "right", "right"])
+        secret = Secret(lambda: f"mongodb://us:{next(told)}@{trusted}")
+        settings = MongoSettings.model_validate({"url": secret, "database": "app"})
+        assert connector.destination is not None
+        with closing(connector.destination(settings, Tools(MemoryBudget(time.time), time.time))) as to:
+            assert "refuses us" in list(to.check())[-1].sentence
+            to.close()
+            assert answers(to, [vendor("1", 1)]) == ["applied"]
+            assert [each.ok for each in to.check()] == [True] * 3
+        stranger = Secret.literal(f"mongodb://us:right@{rest}app?serverSelectionTimeoutMS=300&tls=true")
+        settings = MongoSettings.model_validate({"url": stranger, "database": "app"})
+        with closing(connector.destination(settings, Tools(MemoryBudget(time.time), time.time))) as to:
+            (step,) = to.check()
+        assert "CERTIFICATE_VERIFY_FAILED" in step.sentence
+
+
+@pytest.mark.parametrize(("database", "actions", "sentence"), [
+    ("app", ["find", "insert", "update", "createIndex", "dropIndex", "createCollection", "listCollections"], ""),
+    ("", ["find", "insert", "update", "createIndex", "dropIndex", "createCollection", "listCollections"], ""),
+    ("app", ["find", "listCollections"], "createCollection, createIndex, dropIndex, insert, update: give it the role"),
+    ("other", ["find", "insert"], "give it the role readWrite on app"),
+])  # fmt: skip
+def test_missing_rights_are_named(database: str, actions: list[str], sentence: str) -> None:
+    """As MongoDB's manual shows them: the server of these tests lists none."""
+    given = {"resource": {"db": database, "collection": ""}, "actions": actions}
+    step = rights({"authenticatedUsers": [{"user": "us"}], "authenticatedUserPrivileges": [given]}, "app")
+    assert step.ok == (not sentence)
+    assert sentence in step.sentence
+
+
+@contextmanager
+def serving(data: Path, *options: str) -> Iterator[str]:
+    """A server of the test's own, whose data stay; its address."""
+    program = ROOT / ".services" / "mongodb" / "bin" / "secantusd-py"
+    if not program.exists():
+        absent("a MongoDB-compatible server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = [str(program), "--host", "127.0.0.1", "--port", str(port), "--storage-path", str(data), *options]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            while not reachable(port):
+                assert server.poll() is None
+                time.sleep(0.05)
+            yield f"mongodb://127.0.0.1:{port}/"
+        finally:
+            server.kill()
+
+
+def reachable(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 # Several at once
+
+
+def test_an_insert_that_lost_to_an_older_version_is_made_again(mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers insert a new key in the same moment: the server lets one of them through, whichever it is."""
+    late = [opened(mongo)]
+
+    def raced(self: Any, requests: list[Any], **options: Any) -> Any:
+        monkeypatch.undo()
+        with closing(late.pop()) as other:
+            send(other, [vendor("1", 1, "older"), vendor("2", 9, "newer"), gone("3", 1)])
+        errors = [{"index": place, "code": 11000, "keyPattern": {"_id": 1}} for place in range(len(requests))]
+        raise BulkWriteError({"writeErrors": errors})
+
+    with closing(opened(mongo)) as to:
+        send(to, [vendor("0", 1)])
+        monkeypatch.setattr(Collection, "bulk_write", raced)
+        rows = [vendor("1", 2, "wins"), vendor("2", 2, "loses"), vendor("3", 2, "wins")]
+        assert answers(to, rows) == ["applied", "unchanged", "applied"]
+    assert held(mongo) == {"0": "", "1": "wins", "2": "newer", "3": "wins"}
 
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])  # each has a collection

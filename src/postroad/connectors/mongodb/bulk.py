@@ -22,7 +22,7 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 from pymongo.read_concern import ReadConcern
 
-from postroad.connectors.mongodb.errors import DUPLICATE, meant, not_durable, sentence
+from postroad.connectors.mongodb.errors import DUPLICATE, meant, not_durable, of_all, sentence
 from postroad.connectors.mongodb.operations import DELETED_AT, DELETED_VERSION
 from postroad.records import VERSION, Outcome
 
@@ -46,6 +46,7 @@ class Bulk:
         self._now = now
         self._soft = soft
         self._rejected: dict[str, list[int]] = defaultdict(list)
+        self._later: list[int] = []
 
     def write(self) -> list[Outcome]:
         """What became of each record. Errors that are no record's fault are raised, and then all is sent again."""
@@ -61,15 +62,17 @@ class Bulk:
         return list(self._outcomes(unchanged))
 
     def _outcomes(self, unchanged: set[int]) -> Iterator[Outcome]:
-        if not unchanged and not self._rejected:
+        if not unchanged and not self._rejected and not self._later:
             yield Outcome(range(self._body.num_rows))
             return
-        done = {*unchanged, *(place for places in self._rejected.values() for place in places)}
+        done = {*unchanged, *self._later, *(place for places in self._rejected.values() for place in places)}
         applied = [place for place in range(self._body.num_rows) if place not in done]
         if applied:
             yield Outcome(applied)
         if unchanged:
             yield Outcome(sorted(unchanged), "unchanged")
+        if self._later:
+            yield Outcome(sorted(self._later), "retry")
         for told, places in self._rejected.items():
             yield Outcome(sorted(places), "rejected", "refused", told)
 
@@ -81,11 +84,14 @@ class Bulk:
 
     def _refuse(self, errors: Errors) -> None:
         for place, error in errors.items():
-            told = sentence(error)
-            if told is None:
+            if of_all(error):
                 found = meant(self._where, error["code"], error)
                 raise found from None
-            self._rejected[told].append(place)
+            told = sentence(error)
+            if told is None:
+                self._later.append(place)
+            else:
+                self._rejected[told].append(place)
 
     def _send(self, places: Sequence[int], *, upsert: bool) -> dict[int, Mapping[str, Any]]:
         """One bulk write; the errors by place."""

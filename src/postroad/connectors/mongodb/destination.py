@@ -29,7 +29,7 @@ DEFAULTS = {
     "serverSelectionTimeoutMS": PATIENCE,
     "socketTimeoutMS": 60_000,
 }
-NEEDED = {"find", "insert", "update", "createIndex", "createCollection", "listCollections"}
+NEEDED = {"find", "insert", "update", "createIndex", "dropIndex", "createCollection", "listCollections"}
 
 
 class MongoDestination:
@@ -51,22 +51,10 @@ class MongoDestination:
                 self._database.list_collection_names()
                 yield Check(step, True)
                 step = "rights"
-                yield self._rights(self._database.command("connectionStatus", showPrivileges=True)["authInfo"])
+                told = self._database.command("connectionStatus", showPrivileges=True)["authInfo"]
+                yield rights(told, self._settings.database)
         except PostroadError as error:
             yield Check(step, False, str(error))
-
-    def _rights(self, told: Mapping[str, Any]) -> Check:
-        if not told.get("authenticatedUsers"):
-            return Check("rights", True, "it asks for no sign-in")
-        given = {
-            action
-            for each in told.get("authenticatedUserPrivileges", ())
-            if each["resource"].get("anyResource") or _covers(each["resource"], self._settings.database)
-            for action in each["actions"]
-        }
-        missing = ", ".join(sorted(NEEDED - given))
-        sentence = f"may not {missing}: give it the role readWrite on {self._settings.database}" if missing else ""
-        return Check("rights", not missing, sentence or f"may read and write in {self._settings.database}")
 
     def discover(self) -> Iterator[Entity]:
         """Collections whose documents have a version, by the fields of one document; without types."""
@@ -148,6 +136,20 @@ class MongoDestination:
         return self._client.get_database(self._settings.database, write_concern=concern)
 
 
+def rights(told: Mapping[str, Any], database: str) -> Check:
+    """Whether the rights that a server lists are enough for every collection of the database."""
+    listed = told.get("authenticatedUserPrivileges", ())
+    if not told.get("authenticatedUsers"):
+        return Check("rights", True, "it asks for no sign-in")
+    if not listed:
+        return Check("rights", True, "it does not list them: the first message tells")
+    given = {action for each in listed if _covers(each["resource"], database) for action in each["actions"]}
+    missing = ", ".join(sorted(NEEDED - given))
+    sentence = f"may not {missing}: give it the role readWrite on {database}" if missing else ""
+    return Check("rights", not missing, sentence or f"may read and write in {database}")
+
+
 def _covers(resource: Mapping[str, Any], database: str) -> bool:
-    """Whether a right on this resource holds for every collection of the database."""
+    if resource.get("anyResource"):
+        return True
     return resource.get("db") in {"", database} and resource.get("collection") == ""

@@ -16,7 +16,6 @@ from pymongo.errors import (
     InvalidURI,
     OperationFailure,
     PyMongoError,
-    WriteConcernError,
 )
 
 from postroad.errors import AuthError, BatchRefusedError, ConfigError, PostroadError, TransientError
@@ -25,7 +24,12 @@ MOST_TEXT = 300
 DUPLICATE = 11000
 # The codes of MongoDB's `error_codes.yml`. What is in none of these sets is tried again, and its code is told.
 SIGN_IN = {11, 13, 18, 33, 391, 8000}
-SETTINGS = {20, 26, 28, 48, 59, 67, 72, 73, 79, 85, 86, 93, 100, 115, 166, 13297}
+SETTINGS = {20, 26, 48, 59, 61, 67, 72, 73, 79, 85, 86, 93, 100, 115, 166, 13297}
+# A server that stops, starts, moves or is full; what it says of one record holds for all.
+OUTAGE = {
+    *(6, 7, 24, 46, 50, 63, 64, 89, 91, 112, 133, 134, 150, 175, 189, 202, 225, 234, 244, 249, 262, 290, 317, 358, 365),
+    *(384, 402, 9001, 10107, 11600, 11602, 13388, 13435, 13436, 14031),
+}
 # Of one record. Its sentence says what is wrong with it and nothing of what it holds.
 REFUSALS = {
     2: "a value is not allowed there",
@@ -35,7 +39,6 @@ REFUSALS = {
     52: "the name of a field begins with a dollar sign",
     56: "the name of a field is empty",
     57: "the name of a field has a dot",
-    61: "a field of the collection's shard key is missing",
     66: "it would change a field that cannot be changed, such as one of the shard key",
     121: "the collection's validator refuses it",
     171: "an index cannot hold one of its fields",
@@ -84,8 +87,13 @@ def not_durable(where: str, details: Mapping[str, Any]) -> PostroadError:
     return found
 
 
+def of_all(error: Mapping[str, Any]) -> bool:
+    """Whether what the server says of one record is none of its fault."""
+    return error["code"] in SIGN_IN | SETTINGS | OUTAGE
+
+
 def sentence(error: Mapping[str, Any]) -> str | None:
-    """Why the server refuses one record; None if it is not the record's fault."""
+    """Why the server refuses one record; None if nobody can tell."""
     code = error["code"]
     if code == DUPLICATE:
         fields = ", ".join(error.get("keyPattern", ())) or "some fields"
@@ -112,7 +120,5 @@ def _failing(details: Any) -> Iterator[str]:
 
 
 def _said(error: ConnectionFailure) -> str:
-    if isinstance(error, WriteConcernError):
-        return type(error).__name__
     told = str(error).partition(", Timeout:")[0].partition(", full error")[0]
     return f"{type(error).__name__}: {told.partition(' (configured timeouts')[0]}"[:MOST_TEXT]

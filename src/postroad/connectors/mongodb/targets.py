@@ -81,9 +81,8 @@ def _index(database: Db, rows: str, target: Entity, settings: MongoSettings) -> 
     days = settings.tombstone_days if settings.deletes == "hard" else None
     kept = collection.index_information().get(TOMBSTONES)
     seconds = None if days is None else days * DAY
+    if kept is not None and kept.get("expireAfterSeconds") != seconds:
+        collection.drop_index(TOMBSTONES)  # to change it would take more rights
+        kept = None
     if kept is None and seconds is not None:
         collection.create_index(DELETED_AT, name=TOMBSTONES, expireAfterSeconds=seconds)
-    elif kept is not None and seconds is None:
-        collection.drop_index(TOMBSTONES)
-    elif kept is not None and kept.get("expireAfterSeconds") != seconds:
-        database.command("collMod", rows, index={"name": TOMBSTONES, "expireAfterSeconds": seconds})
