@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pika
+import pyarrow.parquet as pq
 import pytest
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -328,3 +331,24 @@ def test_any_history_ends_equal(broker_server: tuple[str, str], history: list[Ca
         post.do(lambda app: app.rejections.retry(HERE, "deliver"))
         post.assert_law()
         assert not post.rejected()
+
+
+def test_a_consumer_that_knows_only_the_standards_reads_our_messages(post: Post, broker: Broker) -> None:
+    """pika, the CNCF's SDK and pyarrow: the rows are where the events say."""
+    publish(post)
+    rows: dict[int, str] = {}
+    places = []
+    for body in bodies(broker, QUEUE):
+        event = JSONFormat().read(CloudEvent, body)
+        assert (event.get_source(), event.get_type()) == ("postroad://post#queue", "org.postroad.message.v1")
+        assert (event.get_subject(), event.get_extension("subscription")) == ("toy.books", HERE)
+        places.append((event.get_extension("batch"), event.get_extension("batches"), event.get_extension("lastbatch")))
+        data: Any = event.get_data()
+        for each in data["slices"]:
+            file = pq.read_table(post.folder / "lake" / each["path"])
+            found = file.slice(each["first"], each["rows"]).select(["id", "text"]).to_pylist()
+            rows |= {row["id"]: row["text"] for row in found}
+        assert event.get_extension("records") == sum(each["rows"] for each in data["slices"])
+    assert rows == post.books
+    assert sorted(places) == [(1, 3, False), (2, 3, False), (3, 3, True)]
+    drained(post)

@@ -17,6 +17,7 @@ import pytest
 from postroad.app import App
 from postroad.connectors.xledger.simulator import XledgerSimulator
 from tests.flow.post import memory_folder, small_messages
+from tests.rabbitmq import Broker
 from tests.shell import Shell
 
 HERE = "appdb.hours"
@@ -129,6 +130,51 @@ def test_workers_that_are_killed_lose_nothing(
         assert app.deliveries.status()[0].lag == 0
 
 
+def test_workers_at_a_broker_are_killed_too(
+    shell: Shell, company: XledgerSimulator, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a person sees of it, alive and down; kill -9 of workers; nothing is lost, nothing held back."""
+    small_messages(monkeypatch, 2)
+    settings = shell.folder / "postroad.yaml"
+    settings.write_text(settings.read_text() + "queue: $QUEUE_URL\n")
+    monkeypatch.setenv("QUEUE_URL", broker.url)
+    assert "the broker answers" in shell("check", "--connect")
+    assert shell.json("run")["deliveries"][HERE]["messages"] > 50
+    monkeypatch.setenv("QUEUE_URL", "amqp://someone:S3CRET@127.0.0.1:1")
+    company.mutate(20)
+    (problem,) = {each["problem"] for each in shell.json("run", code=3)["deliveries"].values()}
+    assert problem == "the broker did not answer: Connection refused"
+    assert problem in shell("check", "--connect", code=2)
+    assert f"queue: {problem}" in shell("status")
+    assert "S3CRET" not in shell("status") + str(shell.json("status"))
+    monkeypatch.setenv("QUEUE_URL", broker.url)
+    before, dispatched = settled(shell.folder)
+    assert dispatched > before
+    with worker(shell.folder) as victim:
+        wait_for(shell.folder, before + 1)
+        victim.kill()
+    company.mutate(20)
+    shell("run", "--no-deliver")
+    with worker(shell.folder) as last:
+        wait_to_be_told(last)
+        while shell.json("status")["deliveries"][0]["lag"]:
+            assert last.poll() is None
+        last.send_signal(signal.SIGTERM)
+        assert last.wait(30) == 0
+    assert_equal(shell.folder)
+    assert shell.json("status")["queue"] == {
+        "problem": None, "dead": 0, "refused": 0, "refused_queue": "postroad.hours.refused",
+    }  # fmt: skip
+
+
+def settled(folder: Path) -> tuple[int, int]:
+    """How many messages are settled, and how many there are."""
+    with closing(sqlite3.connect(folder / "postroad.db")) as database:
+        counted = "select count(*) filter (where status != 'queued'), count(*) from messages"
+        found: tuple[int, int] = database.execute(counted).fetchone()
+        return found
+
+
 @contextmanager
 def worker(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A real worker, which is killed in the end if nobody did it before."""
@@ -146,8 +192,7 @@ def wait_to_be_told(process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.002)
 
 
-def wait_for(folder: Path, settled: int) -> None:
+def wait_for(folder: Path, most: int) -> None:
     """Until so many messages are settled."""
-    with closing(sqlite3.connect(folder / "postroad.db")) as database:
-        while database.execute("select count(*) from messages where status != 'queued'").fetchone()[0] < settled:
-            time.sleep(0.002)
+    while settled(folder)[0] < most:
+        time.sleep(0.002)

@@ -264,3 +264,6 @@ class BrokeredQueue:
             self._again_at = time.monotonic() + error.wait
             self.close()
             raise
+        except BaseException:
+            self.close()  # what had come and was not looked at is for others, or for our next try
+            raise
