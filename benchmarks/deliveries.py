@@ -5,7 +5,8 @@
 Not part of `make bench`. Each figure is of a whole process on one core, without its start: it dispatches what is new in
 a dataset and drains it. A *claim-check* message names a file of its own, with twenty records; of *one-record* messages
 five thousand lie in one file. The receiver takes everything at once, so that what is measured is ours; beside it stands
-the `sql` destination on a SQLite file of the same disk, which is as fast as that disk flushes.
+the `sql` destination on a SQLite file of the same disk, which is as fast as that disk flushes. Where
+`make services` has started RabbitMQ, the same through that.
 """
 
 from __future__ import annotations
@@ -15,12 +16,21 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.deliveries_work import QUEUE
 from benchmarks.figures import Figure, show, write
 from benchmarks.measure import MEMORY, Usage, measured
+from tests.conftest import setting
+from tests.rabbitmq import answers, vhost
 
 HERE = Path(__file__).parent
 WORK = (sys.executable, "-m", "benchmarks.deliveries_work")
 CLAIM_CHECKS, SINGLE = 500, 2_000  # messages a second
+OF_DIRECT = 0.8
+THROUGH: dict[str, tuple[int, int, int, str]] = {
+    "whole": (60, 5_000, 5_000, "sink"),
+    "sql": (20, 5_000, 5_000, "sql"),
+    "single": (1, 2_000, 1, "sink"),
+}
 SMALL, LARGE = 1_000, 20_000  # messages, to see whether memory grows with them
 
 
@@ -44,8 +54,29 @@ def main() -> None:
         Figure(f"peak memory, {LARGE:,} one-record messages", single.peak, "MiB", most=MEMORY),
         Figure(f"the same beside {SMALL:,} of them", single.peak / few.peak, "", most=1.25),
     ]
+    server, api = setting("POSTROAD_TEST_RABBITMQ"), setting("POSTROAD_TEST_RABBITMQ_API")
+    if server and api and answers(api):
+        figures += brokered(server, api)
     show("Deliveries on SQLite", figures)
     write(HERE / "results-deliveries.json", "one round", figures)
+
+
+def brokered(server: str, api: str) -> list[Figure]:
+    """The same through RabbitMQ, beside the same without it, one after the other."""
+    found: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(prefix="postroad-deliveries-") as folder:
+        for queue in ("", "broker"):
+            for name, shape in THROUGH.items():
+                with vhost(server, api) as broker:
+                    os.environ[QUEUE] = broker.url if queue else ""
+                    found[queue + name] = rate(worked(Path(folder) / f"{queue}{name}", *shape), "records")
+        os.environ.pop(QUEUE)
+    whole, sql = (found["broker" + name] / found[name] for name in ("whole", "sql"))
+    return [
+        Figure("through RabbitMQ beside without, messages of 5,000", whole, "", least=OF_DIRECT),
+        Figure("the same into a SQLite file", sql, "", least=OF_DIRECT),
+        Figure("one-record messages a second through RabbitMQ", found["brokersingle"], "1/s"),
+    ]
 
 
 def worked(folder: Path, commits: int, rows: int, records: int, receiver: str = "sink") -> Usage:

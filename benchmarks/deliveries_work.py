@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from postroad.records import Entity, Feed, Outcome, Package
 from postroad.sdk.connector import Destination, Source
 from postroad.sdk.secrets import Secret
 
+QUEUE = "BENCH_QUEUE"  # the address of a broker that hands out the messages
 INVOICES = Entity(
     "invoices",
     ("id",),
@@ -66,8 +68,11 @@ class BenchApp(App):
         erp = Connection("erp", "xledger", None)  # type: ignore[arg-type]
         deliveries = (Delivery("erp.invoices", "appdb.invoices", "beginning"),)
         syncs = (Sync("erp", ("invoices",)),)
+        broker = os.environ.get(QUEUE)
+        queue = Secret.literal(broker) if broker else None
+        connections = {"erp": erp, "appdb": sql}
         super().__init__(
-            Project("bench", folder, connections={"erp": erp, "appdb": sql}, syncs=syncs, deliveries=deliveries)
+            Project("bench", folder, connections=connections, syncs=syncs, deliveries=deliveries, queue=queue)
         )
         self._receiver = receiver
 
@@ -88,6 +93,7 @@ class BenchApp(App):
 def fill(folder: Path, commits: int, rows: int) -> None:
     """So many commits of so many rows, each one file."""
     with BenchApp(folder, "sink") as app, app.bench("erp") as bench:
+        assert all(check.ok for check in app.deliveries.check_queue())  # declares what is there only once
         dataset = bench.dataset("invoices")
         for number in range(commits):
             with bench.writing(dataset, "run") as hand:

@@ -99,18 +99,25 @@ class BrokeredQueue:
 
     def more(self, held: Held, most: int, room: int) -> Sequence[Held]:
         """See `Queue.more`: what of its queue lies in our hands already. A line that breaks gives none."""
-        found: list[Held] = []
+        queue = self._broker.topology.queue(held.subscription)
+        ours: dict[int, tuple[Delivery, Event]] = {}
         with suppress(QueueError), self._answering() as line:
-            while len(found) < most and (delivery := self._delivered(line, 0.0)) is not None:
-                try:
-                    another = self._fresh(line, delivery, held.subscription, room)
-                except LookupError:  # it is for `take`
-                    self._put_by.append(delivery)
-                    break
-                if another is not None:
-                    found.append(another)
-                    room -= another.records
-        return found
+            while len(ours) < most and (delivery := self._delivered(line, 0.0)) is not None:
+                with suppress(MessageError):
+                    event, message = self._read(delivery)
+                    if delivery.queue == queue and message != held.message and message not in ours:
+                        ours[message] = delivery, event
+                        continue
+                self._put_by.append(delivery)  # it is for `take`, whatever it is
+                break
+            known = {message: partial(require_same, event) for message, (_, event) in ours.items()}
+            found, later = self._published.more(known, held.subscription, room) if known else ([], set())
+            self._at_hand |= {each.message: ours.pop(each.message)[0] for each in found}
+            self._put_by += [ours.pop(message)[0] for message in later]
+            for delivery, _ in ours.values():
+                line.acknowledge(delivery)
+            return found
+        return []
 
     def renew(self, held: Held) -> bool:
         """See `Queue.renew`."""
@@ -196,16 +203,11 @@ class BrokeredQueue:
     def _delivered(self, line: Line, patience: float) -> Delivery | None:
         return self._put_by.pop() if self._put_by else line.next(patience)
 
-    def _fresh(self, line: Line, delivery: Delivery, subscription: str, room: int) -> Held | None:
-        if delivery.queue != self._broker.topology.queue(subscription):
-            raise LookupError(delivery.queue)
-        return self._taken(line, delivery, [subscription], room)
-
-    def _taken(self, line: Line, delivery: Delivery, names: Sequence[str], room: int | None = None) -> Held | None:
+    def _taken(self, line: Line, delivery: Delivery, names: Sequence[str]) -> Held | None:
         """The message of a delivery, held by us; else it is done with, whatever it was."""
         with self._refusing(line, delivery):
             event, message = self._read(delivery)
-            held = self._published.take(message, names, partial(require_same, event), room)
+            held = self._published.take(message, names, partial(require_same, event))
             if held is None:
                 line.acknowledge(delivery)
             else:

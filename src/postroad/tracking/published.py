@@ -9,11 +9,13 @@ one more lease without an answer (`MOST_LEASES` of `drain`), in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, and_, bindparam, or_, select, update
 
+from postroad.errors import MessageError
 from postroad.status import Status
 from postroad.store.database import Database
 from postroad.store.rows import Row, first, many
@@ -21,10 +23,11 @@ from postroad.store.schema import messages, subscriptions
 from postroad.telemetry import Point
 from postroad.tracking.holder import proven_dead
 from postroad.tracking.moves import note_move
-from postroad.tracking.queue import AWAKE, DUE, UNHELD, UNPUBLISHED, Held, lease
+from postroad.tracking.queue import AWAKE, DUE, UNHELD, UNPUBLISHED, Held, lease, lease_fresh
 from postroad.tracking.runs import LEASE
 
 BROKER = "broker"
+Known = Callable[[Row | None], None]  # raises MessageError if a message is not the one that was meant
 AT_ONCE = 256  # messages that are in flight to the broker
 DOUBTED = LEASE  # after so many microseconds without a confirm a message is sent again
 UNTAKEN = 5_000_000  # microseconds that a message may lie in the hands of a worker that is busy, or frozen
@@ -48,6 +51,8 @@ _PUBLISHING = update(messages).where(messages.c.id.in_(_IDS)).values(published_a
 _CONFIRM = update(messages).where(messages.c.id.in_(_IDS) & (messages.c.published_at == bindparam("stamp")))
 _ONE = select(messages).where(messages.c.id == _ID)
 _DUE_ONE = _ONE.where(DUE)
+_SOME = select(messages).where(messages.c.id.in_(_IDS))
+_DUE_SOME = select(messages.c.id).where(DUE & messages.c.id.in_(_IDS))
 _WAITS = (messages.c.id == _ID) & (messages.c.status == Status.QUEUED) & messages.c.token.is_(None)
 _FORGET = update(messages).where(_WAITS).values(**UNPUBLISHED)
 _GIVEN_UP = update(messages).where(messages.c.id == _ID)
@@ -95,14 +100,11 @@ class Published:
         with self._database.write(Point.MESSAGES_PUBLISHED) as db:
             db.execute(_CONFIRM.values(confirmed_at=self._database.now(db)), {"ids": list(ids), "stamp": stamp})
 
-    def take(
-        self, message: int, names: Sequence[str], known: Callable[[Row | None], None], room: int | None = None
-    ) -> Held | None:
+    def take(self, message: int, names: Sequence[str], known: Known) -> Held | None:
         """That message, now held by us; None if it is settled, held by a live worker, or not due.
 
         One that waits, or whose subscription is paused, is published again when it no longer does. `known` raises
-        MessageError if the row is not what it should be; nothing is written then. With `room` only such as `Queue.more`
-        may give: LookupError for another.
+        MessageError if the row is not what it should be; nothing is written then.
         """
         with self._database.write(Point.MESSAGE_TAKEN) as db:
             wanted = {**self._wanted(db, names), "of_message": message}
@@ -111,11 +113,29 @@ class Published:
             if row is None:
                 db.execute(_FORGET, wanted)
                 return None
-            if room is not None and (row["records"] > room or row["leases"] or row["handovers"]):
-                raise LookupError(message)
             return lease(db, row, wanted["now"]) if _free(row, wanted["now"]) else None
 
-    def given_up(self, message: int, reason: str, known: Callable[[Row | None], None]) -> None:
+    def more(self, asked: Mapping[int, Known], name: str, room: int) -> tuple[list[Held], set[int]]:
+        """Those of these messages that `Queue.more` may give, now held by us, in one transaction.
+
+        And which of the others are for `take`, to take or to refuse. The rest is settled, held or not due.
+        """
+        with self._database.write(Point.MESSAGE_TAKEN) as db:
+            wanted = {**self._wanted(db, [name]), "ids": [*asked]}
+            rows = {row["id"]: row for row in many(db.execute(_SOME, wanted))}
+            due = set(db.execute(_DUE_SOME, wanted).scalars())
+            found, later = [], set()
+            for message, known in asked.items():
+                row = rows.get(message)
+                fits = row is not None and row["records"] <= room and not row["leases"] and not row["handovers"]
+                if not (fits and _is_known(known, row)):
+                    later.add(message)
+                elif row is not None and message in due and row["token"] is None:
+                    room -= row["records"]
+                    found.append(row)
+            return lease_fresh(db, found, wanted["now"]), later
+
+    def given_up(self, message: int, reason: str, known: Known) -> None:
         """The broker gave a message up, for workers that ended with it: as a lease without an answer, and again due."""
         with self._database.write(Point.MESSAGE_GIVEN_UP) as db:
             now = self._database.now(db)
@@ -134,3 +154,10 @@ class Published:
 def _free(row: Row, now: int) -> bool:
     """Whether nobody holds a message, or one whose lease is over, or who is proven dead."""
     return row["token"] is None or row["lease_until"] <= now or proven_dead(row["holder"])
+
+
+def _is_known(known: Known, row: Row | None) -> bool:
+    with suppress(MessageError):
+        known(row)
+        return True
+    return False

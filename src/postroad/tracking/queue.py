@@ -170,12 +170,7 @@ class EmbeddedQueue:
             now = self._database.now(db)
             rows = many(db.execute(_FRESH, {**wanted, "now": now}))
             fits = list(accumulate(row["records"] for row in rows))
-            token = secrets.token_hex(8)
-            found = [_held(row, token) for row, records in zip(rows, fits, strict=True) if records <= room]
-            if found:
-                mine = {"token": token, "holder": this_process(), "lease_until": now + LEASE, "leases": 1}
-                db.execute(update(messages).where(messages.c.id.in_([each.message for each in found])).values(**mine))
-            return found
+            return lease_fresh(db, [row for row, records in zip(rows, fits, strict=True) if records <= room], now)
 
     def renew(self, held: Held) -> bool:
         """See `Queue.renew`."""
@@ -236,6 +231,15 @@ def lease(db: Connection, row: Row, now: int) -> Held:
     taken = {"token": held.token, "holder": this_process(), "lease_until": now + LEASE, "leases": held.leases}
     db.execute(_TAKE, {"of_message": held.message, **taken})
     return held
+
+
+def lease_fresh(db: Connection, rows: Sequence[Row], now: int) -> list[Held]:
+    """The same of several that nobody ever took, under one token."""
+    token = secrets.token_hex(8)
+    if rows:
+        mine = {"token": token, "holder": this_process(), "lease_until": now + LEASE, "leases": 1}
+        db.execute(update(messages).where(messages.c.id.in_([row["id"] for row in rows])).values(**mine))
+    return [_held(row, token) for row in rows]
 
 
 def _held(row: Row, token: str) -> Held:

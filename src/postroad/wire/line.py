@@ -24,7 +24,7 @@ from pika.exceptions import AMQPError
 from postroad.errors import QueueError
 from postroad.wire.address import PATIENCE, sentence
 
-PREFETCH = 8  # the next messages wait in our hands, for the broker needs milliseconds between two of them
+PREFETCH = 32  # the next messages wait in our hands, for the broker needs milliseconds between two of them
 
 FAREWELL = 5.0  # seconds; a broker that does not say good-bye is left to its heart-beats
 

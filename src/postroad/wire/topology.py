@@ -23,7 +23,7 @@ from pika.exceptions import ChannelClosedByBroker
 from postroad.errors import ConfigError
 from postroad.wire.address import broken
 
-MOST_DELIVERIES = 20  # of one message without an answer: then the broker gives it up
+MOST_DELIVERIES = 50  # of one message to workers that died, of it or beside it: then the broker gives it up
 NOT_FOUND, REFUSED, OTHERWISE = 404, 403, 406
 
 
