@@ -317,7 +317,7 @@ def test_a_refused_record_is_listed_and_retried(post: Post) -> None:
     post.assert_law()
 
 
-@settings(max_examples=5, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(steps, min_size=3, max_size=8))
 def test_any_history_ends_equal(broker_server: tuple[str, str], history: list[Callable[[Post], Any]]) -> None:
     """As without a broker: changes, refusals, outages, crashes, frozen workers, late joins."""
