@@ -223,15 +223,14 @@ class Deliveries:
     def _round(self, drain: Drain, routes: Mapping[str, Route]) -> float:
         """Everything that is due now; when to come back. What does not answer on our side may by the next round."""
         try:
-            receipts, look = self._receipts(drain, routes), 0.0
+            receipts, look = self._receipts(drain, routes), time.monotonic() + IDLE
+            receipts.collect()  # first: they may come from another broker than that of our queue, which may be down
             self._dispatch(drain, routes, patience=0.0)
             drain.publish()
-            while not self._app.stop.asked:
+            while not self._app.stop.asked and drain.some():
                 if time.monotonic() >= look:
                     receipts.collect()
                     look = time.monotonic() + IDLE
-                if not drain.some():
-                    break
         except (DatabaseError, LakeError) as error:
             self._app.reporter.say(str(error))
         except QueueError as error:
