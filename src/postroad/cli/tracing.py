@@ -108,7 +108,9 @@ def verified(found: Verified) -> None:
         show.line(f"{each.key} differs in {'; '.join(values)}")
     if not found.begun:
         show.line(f"nothing was sent to {found.target} yet; `postroad run` does it")
-    show.line("equal" if found.equal else f"not equal; `postroad trace --at {found.target} KEY` says what became of a key")
+    show.line(
+        "equal" if found.equal else f"not equal; `postroad trace --at {found.target} KEY` says what became of a key"
+    )
 
 
 def _some(keys: Sequence[str]) -> str:
