@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -240,10 +241,35 @@ def test_the_reason_stands_beside_what_was_refused(post: Post, broker: Broker) -
 
 def test_a_dead_letter_that_is_hostile_is_kept_aside_too(post: Post, broker: Broker) -> None:
     publish(post)
-    raw(broker, lambda channel: channel.basic_publish("", DEAD, b"{}"))
+    (whole, *_) = bodies(broker, QUEUE)
+    died = pika.BasicProperties(headers={brokered.DIED: [1]})
+    raw(broker, lambda channel: [channel.basic_publish("", DEAD, body, died) for body in (b"{}", whole)])
     publish(post)
     assert bodies(broker, REFUSED) == [b"{}"]
+    assert post.look("select reason from moves where actor = 'broker'") == [("given up by the broker: unknown",)]
     drained(post)
+
+
+def test_headers_that_python_has_no_value_for_end_no_connection(
+    post: Post, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timestamp in the year 36812: pika 1.4.4 dies of it, and would again of each delivery."""
+    publish(post)
+
+    def encode_table(pieces: list[bytes], _: object) -> int:
+        header = b"\x01xT" + struct.pack(">Q", 1 << 40)
+        pieces.append(struct.pack(">I", len(header)) + header)
+        return 4 + len(header)
+
+    def work(channel: Any) -> None:
+        monkeypatch.setattr(pika.data, "encode_table", encode_table)
+        for exchange, key in (("postroad.post", HERE), ("", DEAD)):
+            channel.basic_publish(exchange, key, b"hostile", pika.BasicProperties(headers={"x": 1}))
+        monkeypatch.undo()
+
+    raw(broker, work)
+    assert drained(post).messages == 3
+    assert bodies(broker, REFUSED) == [b"hostile"] * 2
 
 
 def test_a_broker_that_is_down_costs_only_time(post: Post, broker: Broker) -> None:

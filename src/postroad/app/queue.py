@@ -39,10 +39,11 @@ def open_queue(app: App) -> Queue:
     """The queue as one worker uses it, who closes it."""
     if app.project.queue is None:
         return app.tracking.queue
+    broker = _broker(app)
     from postroad.engine.brokered import BrokeredQueue
     from postroad.tracking.published import Published
 
-    return BrokeredQueue(app.tracking.queue, Published(app.tracking.database), _broker(app), app.reporter.say)
+    return BrokeredQueue(app.tracking.queue, Published(app.tracking.database), broker, app.reporter.say)
 
 
 def check_queue(app: App) -> Iterator[Check]:
@@ -63,11 +64,11 @@ def queue_status(app: App) -> QueueStatus | None:
     """How the broker is; None for a project without one."""
     if app.project.queue is None:
         return None
-    from postroad.wire.address import parameters
-    from postroad.wire.topology import lengths
-
     try:
         topology = _broker(app).topology
+        from postroad.wire.address import parameters
+        from postroad.wire.topology import lengths
+
         found = lengths(parameters(app.project.queue.reveal(), topology.exchange), [topology.dead, topology.refused])
     except (ConfigError, QueueError) as error:
         return QueueStatus(str(error))

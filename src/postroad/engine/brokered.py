@@ -223,7 +223,7 @@ class BrokeredQueue:
             with self._refusing(line, delivery):
                 event, message = self._read(delivery)
                 death = delivery.headers.get(DIED)
-                reason = f"given up by the broker: {death if death in DEATHS else 'unknown'}"
+                reason = f"given up by the broker: {death if isinstance(death, str) and death in DEATHS else 'unknown'}"
                 self._published.given_up(message, reason, partial(require_same, event))
                 line.acknowledge(delivery)
 
@@ -262,7 +262,7 @@ class BrokeredQueue:
             yield self._line
         except QueueError as error:
             self._failures += 1
-            error.wait = min(2.0**self._failures, LONGEST)
+            error.wait = min(2.0 ** min(self._failures, 10), LONGEST)
             self._again_at = time.monotonic() + error.wait
             self.close()
             raise

@@ -27,6 +27,23 @@ PATIENCE = 15.0  # seconds to connect, or for any answer
 # Whoever drives us is told by an error; without a handler pika's warnings would reach the terminal as well.
 logging.getLogger("pika").addHandler(logging.NullHandler())
 
+_decode = pika.BasicProperties.decode
+
+
+def _decode_what_python_holds(self: pika.BasicProperties, encoded: bytes, offset: int = 0) -> pika.BasicProperties:
+    """What pika does, which ends the whole connection over a header that Python has no value for.
+
+    A timestamp in the year 36812 is such; anybody who may publish can send one. The message comes without headers.
+    """
+    try:
+        return _decode(self, encoded, offset)
+    except (ValueError, ArithmeticError):
+        self.headers = None
+        return self
+
+
+pika.BasicProperties.decode = _decode_what_python_holds  # type: ignore[assignment, method-assign]
+
 
 def parameters(url: str, name: str) -> pika.ConnectionParameters:
     """How to reach the broker, as pika wants it; `name` is what its operators see of us.
