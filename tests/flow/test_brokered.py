@@ -128,6 +128,30 @@ def test_a_kill_while_a_message_is_put_back_or_taken_back(post: Post, broker: Br
     post.assert_law()
 
 
+def test_with_the_books_on_postgresql(broker: Broker, postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kills on both sides of each point, a refusal, an outage, a purged queue."""
+    small_messages(monkeypatch, 2)
+    with memory_folder() as folder:
+        post = Post(folder, server=postgresql_url, queue=broker.url)
+        for point in (*sorted(POINTS - {P.MESSAGE_GIVEN_UP}), P.MESSAGE_TAKEN, P.PACKAGE_SENT, P.MESSAGE_SETTLED):
+            for side in Side:
+                post.change(dict.fromkeys(range(post.commits % 3, 6), f"{point} {side}") | {post.commits % 6: None})
+                trap = Trap(point, 1, side)
+                post.deliver(trap)
+                assert trap.fired
+        post.faults["app"] = refusing("last")
+        post.change({1: "last", 2: "not last?"})
+        post.deliver()
+        post.faults["app"] = failing(TransientError("down"))
+        post.change({4: "later"})
+        post.deliver()
+        publish(post)
+        bodies(broker, QUEUE)
+        post.settle()
+        post.do(lambda app: app.rejections.retry(HERE, "deliver"))
+        post.assert_law()
+
+
 def given_up(broker: Broker, most: int = 9) -> int:
     """A consumer that refuses what it gets, as one that dies over and over; how many that were."""
 

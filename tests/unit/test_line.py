@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import json
+import socket
+import socketserver
+import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pika
 import pytest
@@ -11,6 +16,7 @@ from postroad.errors import ConfigError, QueueError
 from postroad.wire.address import parameters
 from postroad.wire.line import PREFETCH, Letter, Line
 from postroad.wire.topology import Topology, connected, declare, lengths
+from tests.inbox import certificate
 from tests.rabbitmq import Broker
 
 TOPOLOGY = Topology("office", "prod", ["app.books", "app.pens"])
@@ -172,3 +178,48 @@ def test_messages_survive_a_restart_of_the_broker(broker: Broker) -> None:
     assert found["properties"]["delivery_mode"] == 2
     assert all(each["durable"] for each in broker.call("GET", f"queues/{broker.vhost}").json())
     assert json.loads(found["payload"]) == 1
+
+
+def test_over_tls_the_certificate_is_checked(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tls_before(broker, tmp_path) as (url, trusted):
+        with pytest.raises(QueueError, match="TLS failed: CERTIFICATE_VERIFY_FAILED"):
+            declare(parameters(url, "test"), TOPOLOGY)
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        declare(parameters(url, "test"), TOPOLOGY)
+        with closing(Line(parameters(url, "test"))) as line:
+            assert line.publish([letter(number) for number in range(50)]) == [True] * 50
+        with pytest.raises(QueueError, match="TLS failed: CERTIFICATE_VERIFY_FAILED"):
+            Line(parameters(url.replace("127.0.0.1", "localhost"), "test"))
+
+
+@contextmanager
+def tls_before(broker: Broker, folder: Path) -> Iterator[tuple[str, Path]]:
+    """The broker behind TLS, with a certificate of its own: the address, and the certificate."""
+    context, trusted = certificate(folder)
+    parts = urlsplit(broker.url)
+
+    class Through(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            far = socket.create_connection((parts.hostname, parts.port))
+            with suppress(OSError), far, context.wrap_socket(self.request, server_side=True) as near:
+                copying = threading.Thread(target=copy, args=(far, near), daemon=True)
+                copying.start()
+                copy(near, far)
+                copying.join(5)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Through) as server:
+        server.daemon_threads = True
+        serving = threading.Thread(target=server.serve_forever, daemon=True)
+        serving.start()
+        port = server.server_address[1]
+        yield broker.url.replace("amqp:", "amqps:").replace(f":{parts.port}", f":{port}"), trusted
+        server.shutdown()
+
+
+def copy(source: socket.socket, target: socket.socket) -> None:
+    """Until one of them ends."""
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)

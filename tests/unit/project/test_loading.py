@@ -293,3 +293,25 @@ def test_mistakes_of_deliveries(write: Write, lines: str, code: str, sentence: s
 def test_a_delivery_built_in_python_needs_its_connection(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="on no connection"):
         Project("acme", tmp_path, deliveries=(Delivery("erp.timesheets", "sink.hours"),))
+
+
+def test_a_queue_is_a_secret_that_is_looked_up_when_it_is_used(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RABBITMQ_URL", "amqps://user:planted@broker.example/acme")
+    assert load_project(write({"postroad.yaml": "project: acme\n"})).queue is None
+    for text in ("$RABBITMQ_URL", "secret://RABBITMQ_URL"):
+        project = load_project(write({"postroad.yaml": f"project: acme\nqueue: {text}\n"}))
+        assert project.queue is not None
+        assert project.queue.reveal() == "amqps://user:planted@broker.example/acme"
+        assert "planted" not in repr(project)
+        assert project.warnings == ()
+    overlay = {"environments/prod.yaml": "queue: null\n"}
+    assert (
+        load_project(write({"postroad.yaml": "project: acme\nqueue: amqp://here\n", **overlay}), "prod").queue is None
+    )
+
+
+def test_a_queue_with_its_password_in_the_file_is_warned_of(write: Write) -> None:
+    project = load_project(write({"postroad.yaml": "project: acme\nqueue: amqp://user:planted@here\n"}))
+    assert [(each.code, each.line, each.column) for each in project.warnings] == [("literal-secret", 2, 8)]
+    assert "planted" not in repr(project)
+    assert load_project(write({"postroad.yaml": "project: acme\nqueue: amqp://here\n"})).warnings == ()

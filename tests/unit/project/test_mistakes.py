@@ -59,6 +59,8 @@ ROOT_MISTAKES: list[tuple[str, list[Place]]] = [
     ("project: acme\ndatabase: 'sqlite:///:memory:'\n", [("bad-value", 2, 11)]),
     ("project: acme\ndatabase: secret://DB\n", [("wrong-type", 2, 11)]),
     # who is told
+    ("project: acme\nqueue: http://user:PLANTED@here\n", [("bad-value", 2, 8)]),
+    ("project: acme\nqueue: 12\n", [("wrong-type", 2, 8)]),
     ("project: acme\nnotify: {}\n", [("missing-key", 2, 1)]),
     ("project: acme\nnotify: {to: nobody}\n", [("bad-value", 2, 14)]),
     ("project: acme\nnotify: {to: []}\n", [("bad-value", 2, 14)]),
