@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import re
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -128,6 +130,15 @@ def test_a_tombstone_holds_key_and_version_alone_and_readers_do_not_see_it(mongo
     assert held(mongo) == {"1": "back", "3": "three"}
 
 
+@pytest.mark.parametrize("options", [{"id": "objectid"}, {"deletes": "soft"}, {"view": False}])
+def test_deleted_rows_do_not_meet_in_a_unique_index(mongo: Mongo, options: dict[str, Any]) -> None:
+    """Not even in one that holds a field of the key, which a deleted row may have."""
+    unique = {"vendors": [{"fields": ["company", "name"], "unique": True}]}
+    with closing(opened(mongo, indexes=unique, **options)) as to:
+        assert answers(to, [gone("1", 2), gone("2", 2), gone("3", 2)]) == ["applied"] * 3
+        assert answers(to, [vendor("4", 2, "x"), vendor("5", 2, "x")]) == ["applied", "rejected"]
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (1, 0, 2)])
 def test_a_soft_delete_keeps_the_last_row_whatever_comes_first(mongo: Mongo, order: Sequence[int]) -> None:
     rows = [vendor("1", 1, "old"), vendor("1", 2, "last"), gone("1", 3)]
@@ -218,6 +229,8 @@ def test_what_postroad_did_not_write_is_left_alone(mongo: Mongo) -> None:
         assert "Postroad did not write" in told[0][1]
     assert mongo.database["vendors.rows"].find_one({"_id": foreign["_id"]}) == foreign
     mongo.database.theirs.insert_one({"name": "theirs"})
+    with closing(opened(mongo)) as to, pytest.raises(ConfigError, match="not a name"):
+        send(to, [vendor("1", 9)], Entity("a..b", VENDORS.key, VENDORS.schema))
     for options, name in (({"view": False}, "theirs"), ({}, "theirs"), ({"deletes": "soft"}, "vendors")):
         with closing(opened(mongo, **options)) as to, pytest.raises(ConfigError, match="name another target"):
             send(to, [vendor("1", 9)], Entity(name, VENDORS.key, VENDORS.schema))
@@ -261,6 +274,7 @@ def test_what_a_person_has_to_mend_is_told(mongo: Mongo, code: int, kind: type[P
     ("mongodb://us:wrong-password@127.0.0.1:1/?serverSelectionTimeoutMS=50&tls=true", "did not take it"),
     ("mongodb://us:wrong@password@there/", "not understood"),
     ("postgresql://us:wrong-password@there/", "not understood"),
+    ("mongodb://us:wrong-password@[there/?x", "not understood"),
 ])  # fmt: skip
 def test_an_address_that_leads_nowhere_is_told_by_the_check(mongo: Mongo, url: str, sentence: str) -> None:
     with closing(opened(mongo, url=Secret.literal(url))) as to:
@@ -311,6 +325,17 @@ def test_a_sign_in_over_tls(tmp_path: Path) -> None:
         with closing(connector.destination(settings, Tools(MemoryBudget(time.time), time.time))) as to:
             (step,) = to.check()
         assert "CERTIFICATE_VERIFY_FAILED" in step.sentence
+
+
+def test_a_driver_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert connector.destination is not None
+    settings = MongoSettings.model_validate({"url": Secret.literal("mongodb://there/"), "database": "app"})
+    for name in [each for each in sys.modules if each.startswith("postroad.connectors.mongodb.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "bson", None)
+    monkeypatch.setitem(sys.modules, "pymongo", None)
+    with pytest.raises(ConfigError, match=re.escape("postroad[mongodb]")):
+        connector.destination(settings, Tools(MemoryBudget(time.time), time.time))
 
 
 @pytest.mark.parametrize(("database", "actions", "sentence"), [

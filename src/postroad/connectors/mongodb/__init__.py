@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from postroad.connectors.mongodb.settings import MongoSettings
+from postroad.errors import ConfigError
 from postroad.sdk.connector import Connector, Destination, Tools
 
 
 def _destination(settings: MongoSettings, tools: Tools) -> Destination:
     """Opens a connection; imported late, because `--help` needs neither Arrow nor a driver."""
-    from postroad.connectors.mongodb.destination import MongoDestination
-
+    try:
+        from postroad.connectors.mongodb.destination import MongoDestination
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"a connection to a MongoDB needs the extra postroad[mongodb]: {error}") from None
     return MongoDestination(settings, tools)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 from pymongo import MongoClient, WriteConcern
@@ -64,8 +63,8 @@ class MongoDestination:
                 if each["type"] == "view" and each["options"].get("viewOn") == each["name"] + ROWS:
                     views[each["name"] + ROWS] = each["name"]
             for name in sorted(self._database.list_collection_names(filter={"type": "collection"})):
-                found = self._database[name].find_one({VERSION.name: {"$type": "number"}})
-                if found is not None:
+                found = None if name.startswith("system.") else self._database[name].find_one()
+                if found is not None and isinstance(found.get(VERSION.name), int):
                     key = tuple(found[ID]) if isinstance(found[ID], Mapping) else (ID,)
                     yield Entity(views.get(name, name), key, pa.schema([(each, pa.null()) for each in found]))
 
@@ -126,7 +125,7 @@ class MongoDestination:
     @cached_property
     def _client(self) -> MongoClient[dict[str, Any]]:
         url = self._settings.url.reveal()
-        said = urlsplit(url).query.lower()
+        said = url.partition("?")[2].lower()
         options: dict[str, Any] = {name: value for name, value in DEFAULTS.items() if name.lower() not in said}
         return MongoClient(url, **options)
 

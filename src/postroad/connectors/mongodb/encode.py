@@ -150,7 +150,7 @@ def _values(name: str, values: pa.Array, forms: Forms) -> tuple[bytes, Encoded]:
 def _formed(values: pa.Array, forms: Forms) -> pa.Array:
     """Values that are to be texts as texts. A local time is no instant, so it is no BSON date either."""
     if T.is_dictionary(values.type):
-        return values.dictionary_decode()
+        return _formed(values.dictionary_decode(), forms)
     kind = values.type
     texts = (
         T.is_time(kind)

@@ -5,6 +5,7 @@ A server's own sentences may quote the command, and so a record: of errors of th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
     DocumentTooLarge,
+    InvalidName,
     InvalidURI,
     OperationFailure,
     PyMongoError,
@@ -22,6 +24,7 @@ from postroad.errors import AuthError, BatchRefusedError, ConfigError, PostroadE
 
 MOST_TEXT = 300
 DUPLICATE = 11000
+NAME_SERVER = re.compile("nameservers|lifetime expired|timed out")  # of a mongodb+srv url, which is asked for first
 # The codes of MongoDB's `error_codes.yml`. What is in none of these sets is tried again, and its code is told.
 SIGN_IN = {11, 13, 18, 33, 391, 8000}
 SETTINGS = {20, 26, 48, 59, 61, 67, 72, 73, 79, 85, 86, 93, 100, 115, 166, 13297}
@@ -61,7 +64,11 @@ def named_errors(where: str) -> Iterator[None]:
         raise TransientError(f"{where} did not take it: {_said(error)}") from None
     except OperationFailure as error:
         raise meant(where, error.code or 0, error.details or {}) from None
+    except InvalidName:
+        raise ConfigError(f"{where}: not a name that MongoDB takes") from None
     except (InvalidURI, ConfigurationError) as error:
+        if NAME_SERVER.search(str(error)):
+            raise TransientError(f"{where} cannot be found now: the name server does not answer") from None
         raise ConfigError(f"the url of a mongodb connection is not understood: {type(error).__name__}") from None
     except PyMongoError as error:
         raise TransientError(f"{where} did not take it: {type(error).__name__}") from None

@@ -9,7 +9,7 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from postroad.connectors.mongodb.operations import DELETED, DELETED_AT
-from postroad.connectors.mongodb.settings import MongoSettings
+from postroad.connectors.mongodb.settings import Index, MongoSettings
 from postroad.errors import ConfigError
 from postroad.records import VERSION, Entity
 
@@ -63,12 +63,8 @@ def _view(database: Db, name: str, rows: str) -> None:
 
 
 def _index(database: Db, rows: str, target: Entity, settings: MongoSettings) -> None:
-    """A unique index leaves tombstones out, which lack its fields: it is sparse, and rows have all their fields."""
     collection = database[rows]
-    wanted = [
-        IndexModel(each.keys, name=each.name, unique=each.unique, sparse=each.unique)
-        for each in settings.indexes.get(target.name, ())
-    ]
+    wanted = [_model(each, target) for each in settings.indexes.get(target.name, ())]
     if settings.id == "objectid":
         wanted.append(IndexModel([(name, 1) for name in target.key], name=KEY, unique=True))
     try:
@@ -86,3 +82,11 @@ def _index(database: Db, rows: str, target: Entity, settings: MongoSettings) -> 
         kept = None
     if kept is None and seconds is not None:
         collection.create_index(DELETED_AT, name=TOMBSTONES, expireAfterSeconds=seconds)
+
+
+def _model(wanted: Index, target: Entity) -> IndexModel:
+    """A unique index leaves tombstones out: they have no field but the key's, and a row has all of its fields."""
+    kept = {name: {"$exists": True} for name, _ in wanted.keys if name not in target.key}
+    if not wanted.unique or not kept:
+        return IndexModel(wanted.keys, name=wanted.name, unique=wanted.unique)
+    return IndexModel(wanted.keys, name=wanted.name, unique=True, partialFilterExpression=kept)
