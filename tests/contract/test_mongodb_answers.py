@@ -130,6 +130,20 @@ def test_a_tombstone_holds_key_and_version_alone_and_readers_do_not_see_it(mongo
     assert held(mongo) == {"1": "back", "3": "three"}
 
 
+@pytest.mark.parametrize("options", [{}, {"id": "objectid", "view": False}, {"deletes": "soft", "id": "text"}])
+def test_a_key_may_be_a_field_of_a_field(mongo: Mongo, options: dict[str, Any]) -> None:
+    schema = pa.schema([("at.company", pa.string()), ("at.number", pa.string()), ("name", pa.string())])
+    target = Entity("vendors", ("at.company", "at.number"), schema)
+    one = {"at.company": "se01", "at.number": "1", "name": "one", OP.name: UPSERT, VERSION.name: 1}
+    with closing(opened(mongo, **options)) as to:
+        assert answers(to, [one], target) == ["applied"]
+        assert answers(to, [one, {**one, VERSION.name: 2, "name": "two"}], target) == ["unchanged", "applied"]
+        (found,) = mongo.database.vendors.find()
+        assert (found["at"], found["name"]) == ({"company": "se01", "number": "1"}, "two")
+        assert answers(to, [{**one, OP.name: DELETE, VERSION.name: 3, "name": None}, one], target)[0] == "applied"
+        assert mongo.database.vendors.count_documents({"_deleted": None}) == 0
+
+
 @pytest.mark.parametrize("options", [{"id": "objectid"}, {"deletes": "soft"}, {"view": False}])
 def test_deleted_rows_do_not_meet_in_a_unique_index(mongo: Mongo, options: dict[str, Any]) -> None:
     """Not even in one that holds a field of the key, which a deleted row may have."""

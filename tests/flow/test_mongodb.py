@@ -23,13 +23,13 @@ APPDB = """\
     url: secret://MONGODB_URL
     database: {name}
     indexes:
-      hours: [{{fields: [employee_dbId, -assignmentDate]}}]
+      hours: [{{fields: [employee_dbId, -assignment.date]}}]
 """
 FLOW = """\
 sync:
   - {from: xledger, entities: [timesheets]}
 deliver:
-  - {dataset: xledger.timesheets, to: appdb.hours}
+  - {dataset: xledger.timesheets, to: appdb.hours, rename: {assignmentDate: assignment.date}}
 """
 
 
@@ -61,7 +61,7 @@ def assert_equal(shell: Shell, mongo: Mongo) -> None:
     with App.open(shell.folder) as app:
         rows = app.datasets.query("select dbId, workingHours, assignmentDate from xledger.timesheets").to_pylist()
     found = mongo.database.hours.find({})
-    held = [(each["_id"], each["workingHours"].to_decimal(), str(each["assignmentDate"].date())) for each in found]
+    held = [(each["_id"], each["workingHours"].to_decimal(), str(each["assignment"]["date"].date())) for each in found]
     assert sorted(held) == sorted((row["dbId"], row["workingHours"], str(row["assignmentDate"])) for row in rows)
     assert len(rows) > 50
 
@@ -93,4 +93,4 @@ def test_a_run_that_is_killed_while_it_delivers_loses_nothing(
         assert app.deliveries.status()[0].lag == 0
     assert_equal(shell, mongo)
     assert mongo.database["hours.rows"].count_documents({"_deleted": True}) > 0
-    assert "postroad_employee_dbId_1_assignmentDate_-1" in mongo.database["hours.rows"].index_information()
+    assert "postroad_employee_dbId_1_assignment.date_-1" in mongo.database["hours.rows"].index_information()

@@ -353,6 +353,10 @@ TARGET = r"^[A-Za-z][A-Za-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*$"
 Column = Annotated[str, StringConstraints(pattern=r"^[^\W_]\w*$", max_length=128)]
 
 
+# At a receiver that has fields in fields, a dot leads into one: address.city.
+Renamed = Annotated[str, StringConstraints(pattern=r"^[^\W_]\w*(\.[^\W_]\w*)*$", max_length=128)]
+
+
 def _constant(value: object) -> object:
     if isinstance(value, str | bool | float) or (isinstance(value, int) and -(2**63) <= value < 2**63):
         return value
@@ -375,7 +379,7 @@ class DeliverShape(Shape):
         "2026-10-01 and what changed since.",
     )
     select: list[str] | None = Field(None, min_length=1, description="These columns and the key; all unless said.")
-    rename: dict[str, Column] = Field(
+    rename: dict[str, Renamed] = Field(
         default_factory=dict, description="What columns are called at the receiver: hours: worked."
     )
     where: str | None = Field(

@@ -156,10 +156,10 @@ def _identity(key: Sequence[str], records: pa.RecordBatch, settings: MongoSettin
     if settings.id == "key" and len(key) == 1:
         only = encode.column(ID, columns[0], forms)
         return [only.data], only.bad
-    found = [encode.column(name, each, forms) for name, each in zip(key, columns, strict=True)]
-    elements, bad = [each.data for each in found], encode.either([each.bad for each in found])
     if settings.id == "objectid":
-        return elements, bad
+        found = [encode.column(name, each, forms) for name, each in zip(key, columns, strict=True)]
+        return [each.data for each in found], encode.either([each.bad for each in found])
+    elements, bad = encode.tree(nested(key, records), forms)
     return [encode.subdocument(ID, elements, records.num_rows)], bad
 
 
