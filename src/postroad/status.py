@@ -22,13 +22,15 @@ class Status(StrEnum):
 
 class Word(StrEnum):
     """What the data shows: of a queued message that somebody holds its lease, that it waits for its next attempt, or
-    that whoever has it for its receiver confirmed it; of anything that a position has passed it.
+    that whoever has it for its receiver confirmed it; of anything that a position has passed it, or that its
+    subscription was too far behind.
     """
 
     PROCESSING = "processing"
     RETRYING = "retrying"
     HANDED_OVER = "handed_over"
     PROCESSED = "processed"
+    EXPIRED = "expired"
 
 
 S = Status

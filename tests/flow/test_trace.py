@@ -106,6 +106,13 @@ def test_a_worker_that_died_holds_nothing(post: Post) -> None:
     assert words(post, 1) == ["queued"]
 
 
+def test_what_somebody_has_for_its_receiver_is_handed_over(post: Post) -> None:
+    post.dispatch()
+    post.look(f"update messages set handovers = 1, handed_at = {int(post.now * 1e6)}")
+    assert words(post, 1) == ["handed_over"]
+    assert "no receipt came yet" in trace(post, 1).answer[1]
+
+
 def test_what_a_person_dropped_is_discarded(post: Post) -> None:
     post.dispatch()
     post.look("update messages set status = 'in_doubt' where number = 1")
@@ -153,6 +160,29 @@ def test_what_no_message_remembers_was_answered(post: Post) -> None:
     post.deliver()
     told = trace(post, 3).versions
     assert [[each.status for each in version.deliveries] for version in told] == [["processed", "acknowledged"]] * 2
+
+
+def test_what_expired_is_told_and_its_current_row_is_traced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waited too long is discarded, and the rows of the table are sent instead."""
+    small_messages(monkeypatch)
+    rule = Cleaning(where=parse_where("text != 'x'"))
+    post = Post(folder, (Delivery("toy.books", HERE, "current", rule, 14 * 86_400.0),))
+    post.change({1: "a", 2: "b", 3: "c"})
+    post.deliver()
+    post.faults["app"] = failing(TransientError("down"))
+    for rows in ({1: "d"}, {1: "e", 2: None, 3: "x"}):
+        post.change(rows)
+        post.deliver()
+    post.now += 15 * 86_400.0
+    post.deliver()
+    assert words(post, 1) == ["retrying", "expired", "acknowledged"]
+    post.settle()
+    assert post.received() == {1: "e"}
+    assert words(post, 1) == ["acknowledged", "expired", "acknowledged"]
+    assert words(post, 2) == ["acknowledged", "acknowledged"]
+    assert words(post, 3) == ["acknowledged", "acknowledged"]
+    assert "as a delete" in trace(post, 3).versions[0].deliveries[0].sentence
+    assert post.do(lambda app: app.deliveries.verify(HERE)).equal
 
 
 def test_what_a_where_leaves_out_is_told(folder: Path) -> None:

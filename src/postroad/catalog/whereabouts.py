@@ -22,6 +22,7 @@ from postroad.status import Status, Word
 from postroad.store.rows import Row
 from postroad.tracking import Tracking
 from postroad.tracking.holder import proven_dead
+from postroad.tracking.messages import EXPIRED
 from postroad.tracking.queue import PAUSED
 from postroad.tracking.runs import moment
 
@@ -67,7 +68,7 @@ class Whereabouts:
         self._known = tracking.subscriptions.get(name)
         self._rejections = [row for row in rejections if row["subscription"] == name]
         self._first: list[Row] | None = None  # the messages that name files of the table
-        self._there: dict[int, Slice] = {}  # and where those have the key, by version
+        self._there: dict[int, list[Slice]] = {}  # and where those have the key, by version
         self._older = False  # whether a version was asked for that was there as it began
 
     def of(self, found: Found, current: int | None) -> Delivered | None:
@@ -81,9 +82,9 @@ class Whereabouts:
             later = first is not None and found.version >= first
             return Delivered(self.name, Status.RECEIVED, "nothing was dispatched to it yet") if later else None
         newest, self._older = not self._older, self._older or found.version <= self._known["begun_at"]
-        message = self._message(found)
-        if message is not None:
-            return self._told(found, message)
+        told = self._sent(found)
+        if told is not None:
+            return told
         if found.version > self._known["offset"]:
             return Delivered(self.name, Status.RECEIVED, "not dispatched yet")
         sentence = "it was sent and answered; its message is not remembered any more"
@@ -104,17 +105,25 @@ class Whereabouts:
             return f"{self.name} is left alone until {until} UTC: {known['last_outcome']}"
         return None
 
-    def _message(self, found: Found) -> Row | None:
-        """The newest message that holds the row: what a message left unanswered went on in a later one."""
-        path = found.place.path
-        named = [row for row in self._tracking.messages.naming(self.name, path) if _holds(row, found.place)]
-        if named:
-            return named[-1]
-        place = self._places().get(found.version)
-        begun = [row for row in self._first or () if place is not None and _holds(row, place)]
-        return begun[-1] if begun else None
+    def _sent(self, found: Found) -> Delivered | None:
+        """What became of the newest message that holds the row: what one left unanswered went on in a later one.
 
-    def _places(self) -> Mapping[int, Slice]:
+        Rows of the table's files are what a subscription begins with, and what it gets anew after it has expired.
+        """
+        named = [
+            row
+            for row in self._tracking.messages.naming(self.name, found.place.path)
+            if _holding(row, [found.place]) is not None
+        ]
+        told = self._told(found, named[-1], found.place) if named else None
+        if told is not None and told.status not in {Status.DISCARDED, Word.EXPIRED}:
+            return told
+        places = self._places().get(found.version, [])
+        anew = [(row, place) for row in self._first or () if (place := _holding(row, places)) is not None]
+        later = [each for each in anew if not named or each[0]["id"] > named[-1]["id"]]
+        return self._told(found, *later[-1]) if later else told
+
+    def _places(self) -> Mapping[int, list[Slice]]:
         """Where the files of the table hold the key that the subscription began with."""
         if self._first is None:
             self._first = self._tracking.messages.naming(self.name, f"{self._dataset.table.folder}/")
@@ -124,7 +133,8 @@ class Whereabouts:
                     rows = list(rows_in(self._dataset.disk, path, self._dataset.table_schema, self._dataset, self._key))
                 except FileNotFoundError:  # it left the table long ago, so no open message names it
                     continue
-                self._there |= {each.version: each.place for each in rows}
+                for each in rows:
+                    self._there.setdefault(each.version, []).append(each.place)
         return self._there
 
     def _was_sent(self, found: Found, *, newest: bool) -> bool:
@@ -138,7 +148,7 @@ class Whereabouts:
             return found.version > begun
         return found.version > known["begun_at"] or (newest and found.row.column(OP.name)[0].as_py() != DELETE)
 
-    def _told(self, found: Found, message: Row) -> Delivered:
+    def _told(self, found: Found, message: Row, place: Slice) -> Delivered:
         answers = message["attempts"] + (message["settled_at"] is not None)
         at = moment(message["settled_at"] or message["dispatched_at"])
         for row in self._rejections:
@@ -149,10 +159,10 @@ class Whereabouts:
                 at = moment(row["rejected_at"] if refused else row["closed_at"])
                 return Delivered(self.name, status, sentence, message["number"], answers, at, row["id"], row["cause"])
         word, sentence = self._word(message)
-        if not self._passes(found):
-            if message["status"] == Status.ACKNOWLEDGED and self._there.get(found.version) is not None:
+        if message["status"] == Status.ACKNOWLEDGED and not self._passes(found):
+            if place.path.startswith(f"{self._dataset.table.folder}/") and not place.told:
                 word, sentence = Status.DISCARDED, "left out by where"
-            elif message["status"] == Status.ACKNOWLEDGED:
+            else:
                 sentence = f"as a delete, for where leaves it out; {sentence}"
         return Delivered(self.name, word, sentence, message["number"], answers, at)
 
@@ -169,6 +179,8 @@ class Whereabouts:
 
     def _word(self, message: Row) -> tuple[str, str]:
         """A message's status, or the word for what it is doing while it is queued."""
+        if message["status"] == Status.DISCARDED and message["reason"] == EXPIRED:
+            return Word.EXPIRED, "it waited too long; the current row was sent instead, if there is one"
         if message["status"] != Status.QUEUED:
             return message["status"], message["reason"] or ""
         now = self._now()
@@ -189,5 +201,14 @@ class Whereabouts:
             return self._tracking.database.now(db)
 
 
-def _holds(message: Row, place: Slice) -> bool:
-    return any(path == place.path and first <= place.first < first + rows for path, first, rows, _ in message["slices"])
+def _holding(message: Row, places: Sequence[Slice]) -> Slice | None:
+    """The slice of a message's claim check that holds one of these places."""
+    return next(
+        (
+            each
+            for each in (Slice(*fields) for fields in message["slices"])
+            for place in places
+            if each.path == place.path and each.first <= place.first < each.first + each.rows
+        ),
+        None,
+    )

@@ -119,8 +119,6 @@ class Verification:
         for rows in self._dataset.current([*dict.fromkeys([*own, *asked])]):
             (batch,) = rows.combine_chunks().to_batches()
             kept = rows if passes is None else rows.filter(pc.fill_null(passes(batch), False))
-            if self._since:
-                kept = kept.filter(pc.greater(kept.column(VERSION.name), self._since))
             if kept.num_rows:
                 yield self._renamed(kept.select(own))
 
@@ -128,11 +126,19 @@ class Verification:
         for ours, held in windows(self._ours(), theirs, self._key):
             self._done.rows += ours.num_rows if ours is not None else 0
             self._done.held += held.num_rows if held is not None else 0
-            found = list(_kinds(ours, held, self._key))
+            found = [self._owed(each) for each in _kinds(ours, held, self._key)]
             if ours is not None and held is not None:
                 self._take(ours, held)
-            if found:
+            if any(each.num_rows for each in found):
                 yield pa.concat_tables(found).sort_by([(name, "ascending") for name in self._key])
+
+    def _owed(self, found: pa.Table) -> pa.Table:
+        """Without the rows that nobody ever had to send: those from before the day that a delivery begins with."""
+        if not self._since or found.column(KIND)[0].as_py() != MISSING:
+            return found
+        kept = found.filter(pc.greater(found.column(VERSION.name), self._since))
+        self._done.rows -= found.num_rows - kept.num_rows
+        return kept
 
     def _count(self, found: pa.Table, before: int) -> None:
         """Note what differs and is not on its way."""
