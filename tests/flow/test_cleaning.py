@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from postroad.telemetry import Point
 from tests.flow.doomed import Side, Trap
 from tests.flow.post import HERE, Post, memory_folder, small_messages
 from tests.flow.test_deliveries import failing, refusing
+from tests.flow.toy import BOOKS
 
 CLOSED = "text = 'closed'"
 
@@ -157,6 +159,22 @@ def test_a_subscription_of_an_earlier_version_goes_on(post: Post) -> None:
     assert post.received() == {1: "a", 2: "b"}
     cleaned(post, rule("text = 'b'"))
     assert "name another target" in post.deliver()[HERE].problem
+
+
+def test_a_rule_that_suits_no_more_pauses_its_subscription(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column that came later is called as a constant is: what was dispatched before is kept, and a person told."""
+    small_messages(monkeypatch, 1)
+    post.gathers = True
+    cleaned(post, rule(constants={"pages": "many"}))
+    post.change({1: "a", 2: "b"})
+    post.dispatch()
+    post.declared = replace(BOOKS, schema=pa.schema([*BOOKS.schema, pa.field("pages", pa.int64())]))
+    problem = post.deliver()[HERE].problem
+    assert "constants: books has a column 'pages' already" in problem
+    assert post.look("select status, count(*) from messages group by 1") == [("queued", 2)]
+    post.declared = BOOKS
+    post.settle()
+    assert post.received() == {1: "a", 2: "b"}
 
 
 def test_a_rule_that_does_not_suit_the_columns_sends_nothing(post: Post) -> None:

@@ -117,6 +117,9 @@ def test_a_row_that_passes_no_more_is_deleted_though_its_change_expired(monkeypa
         post.deliver()
         post.settle()
         assert post.received() == {2: "open", 3: "open"}
+        told = post.do(lambda app: app.tracing.trace("toy.books", "1")).versions[0].deliveries
+        assert [each.status for each in told] == ["acknowledged"]
+        assert "as a delete, for where leaves it out" in told[0].sentence
 
 
 def test_a_rejection_of_what_expired_is_superseded(post: Post) -> None:

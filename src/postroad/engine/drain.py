@@ -175,14 +175,11 @@ class Drain:
     def _gathered(self, route: Route, together: Sequence[Held], read: Sequence[pa.RecordBatch]) -> bool:
         """Send the records of several messages as one; False unless all went well: then each is sent by itself."""
         dataset = route.dataset(max(held.to_version for held in together))
-        cleaned = [route.cleaned(dataset, rows, held.slices) for held, rows in zip(together, read, strict=True)]
-        records = pa.Table.from_batches([each.records for each in cleaned]).combine_chunks().to_batches()
         try:
-            sent = (
-                self._packages(route, route.target(dataset), records[0], route.facts(together[0]))
-                if records
-                else _Sent()
-            )
+            cleaned = [route.cleaned(dataset, rows, held.slices) for held, rows in zip(together, read, strict=True)]
+            whole = pa.Table.from_batches([each.records for each in cleaned]).combine_chunks().to_batches()
+            facts = route.facts(together[0])
+            sent = self._packages(route, route.target(dataset), whole[0], facts) if whole else _Sent()
         except OutcomeUnknownError as error:
             for held in together:
                 with suppress(LostClaimError):

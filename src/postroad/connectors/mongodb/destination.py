@@ -34,6 +34,8 @@ NEEDED = {"find", "insert", "update", "createIndex", "dropIndex", "createCollect
 class MongoDestination:
     """The collections of one database."""
 
+    gathers = True
+
     def __init__(self, settings: MongoSettings, tools: Tools) -> None:
         self._settings = settings
         self._clock = tools.clock
