@@ -103,6 +103,7 @@ rows = st.lists(
 )
 
 
+@settings(max_examples=30)
 @given(rows, st.integers(0, 3))
 def test_documents_are_those_of_the_driver(found: list[dict[str, Any]], skipped: int) -> None:
     schema = pa.schema([(name, kind) for name, (kind, _, _) in COLUMNS.items()])
