@@ -234,7 +234,9 @@ class _Loader:
             try:
                 where = parse_where(shape.where)
             except WhereError as error:
-                self.notes.mistake(spots["where",], "bad-where", f"deliver.{place}.where: {error}")
+                # What a variable held is never quoted: it may be a secret.
+                why = error if node.at(["where"]).literal else "what the variable holds cannot be read"
+                self.notes.mistake(spots["where",], "bad-where", f"deliver.{place}.where: {why}")
         select = None if shape.select is None else tuple(shape.select)
         return Cleaning(select, shape.rename, where, shape.constants, spots)
 

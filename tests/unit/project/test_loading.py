@@ -290,6 +290,16 @@ def test_mistakes_of_deliveries(write: Write, lines: str, code: str, sentence: s
     assert sentence in str(mistake)
 
 
+def test_what_a_variable_held_is_not_quoted(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RULE", "planted secret")
+    line = "{dataset: erp.employees, to: sink.a, where: $RULE}"
+    folder = write({"postroad.yaml": ROOT + SINK, "flows/a.yaml": f"{FLOW}deliver:\n  - {line}\n"})
+    with pytest.raises(ConfigError) as raised:
+        load_project(folder)
+    assert "what the variable holds cannot be read" in str(raised.value)
+    assert "planted" not in str(raised.value)
+
+
 def test_a_delivery_built_in_python_needs_its_connection(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="on no connection"):
         Project("acme", tmp_path, deliveries=(Delivery("erp.timesheets", "sink.hours"),))
