@@ -21,7 +21,7 @@ from tests.chaos.nursery import Life, Nursery
 from tests.flow.shown import entity_shown
 
 LANDED = "select count(*), max(landing) from payloads"
-LISTED = "select count(*) from files where kind = 'staged'"
+LISTED = "select path from files where kind = 'staged'"
 ENDED = "select status, reason from runs where ended_at >= ? order by ended_at, id"
 
 
@@ -46,11 +46,13 @@ def test_a_frozen_run_whose_claim_was_ended_writes_nothing_more(stage: Stage, nu
             with App.open(folder) as app:
                 app.datasets.reset_state("xledger.timesheets")
             at_reset = _ask(folder, "select max(ended_at) from runs")[0][0]
-            before = _ask(folder, LANDED), _ask(folder, LISTED)
+            landed, listed = _ask(folder, LANDED), _ask(folder, LISTED)
         finally:
             life.go_on()
         assert life.bury() == 1, life.told()
-        assert (_ask(folder, LANDED), _ask(folder, LISTED)) == before
+        assert _ask(folder, LANDED) == landed
+        # Whoever holds the dataset's lease may forget what the reset gave up; nobody lists more of it.
+        assert {*_ask(folder, LISTED)} <= {*listed}
         ended = _ask(folder, ENDED, at_reset)
         assert ended, "the reset ended nobody's claim"
         assert set(ended) == {("cancelled", BY_HAND)}

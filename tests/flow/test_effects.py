@@ -27,7 +27,9 @@ from tests.flow.harness import NAME, World
 from tests.flow.lake_reader import read_table
 from tests.flow.law import assert_law, settle
 from tests.flow.test_alerts import POINTS as IN_MAILS
+from tests.flow.test_brokered import POINTS as IN_BROKERS
 from tests.flow.test_deliveries import IN_DELIVERIES
+from tests.flow.test_receipts import IN_RECEIPTS
 
 
 @dataclass
@@ -288,4 +290,4 @@ def test_the_points_of_a_whole_life(world: World) -> None:
     world.sync(full_refresh=True)
     rare = {Point.REJECTED_FILE, Point.REJECTED_ROWS, Point.CLOSE_PARKED, Point.REFRESH_DUE, Point.CHECKPOINT,
             Point.TORN_ASIDE, Point.WALK_CONFIRMED, Point.COLUMNS_NOTED, Point.COLUMNS_ADDED}  # fmt: skip
-    assert set(world.points) == set(Point) - rare - IN_MAILS - IN_DELIVERIES
+    assert set(world.points) == set(Point) - rare - IN_MAILS - IN_BROKERS - IN_DELIVERIES - IN_RECEIPTS
