@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 from benchmarks.deliveries_work import QUEUE
@@ -26,10 +27,11 @@ HERE = Path(__file__).parent
 WORK = (sys.executable, "-m", "benchmarks.deliveries_work")
 CLAIM_CHECKS, SINGLE = 500, 2_000  # messages a second
 OF_DIRECT = 0.8
+ROUNDS = 3
 THROUGH: dict[str, tuple[int, int, int, str]] = {
     "whole": (60, 5_000, 5_000, "sink"),
     "sql": (20, 5_000, 5_000, "sql"),
-    "single": (1, 2_000, 1, "sink"),
+    "single": (1, 10_000, 1, "sink"),
 }
 SMALL, LARGE = 1_000, 20_000  # messages, to see whether memory grows with them
 
@@ -64,20 +66,19 @@ def main() -> None:
 
 
 def brokered(server: str, api: str) -> list[Figure]:
-    """The same through RabbitMQ, beside the same without it, one after the other."""
+    """The same through RabbitMQ, beside the same without it: in turn, the best round of each."""
     found: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(prefix="postroad-deliveries-") as folder:
-        for queue in ("", "broker"):
-            for name, shape in THROUGH.items():
-                with vhost(server, api) as broker:
-                    os.environ[QUEUE] = broker.url if queue else ""
-                    found[queue + name] = rate(worked(Path(folder) / f"{queue}{name}", *shape), "records")
-        os.environ.pop(QUEUE)
-    whole, sql = (found["broker" + name] / found[name] for name in ("whole", "sql"))
+    for _, name, queue in product(range(ROUNDS), THROUGH, ("", "broker ")):
+        with tempfile.TemporaryDirectory(prefix="postroad-deliveries-") as folder, vhost(server, api) as broker:
+            os.environ[QUEUE] = broker.url if queue else ""
+            speed = rate(worked(Path(folder) / "project", *THROUGH[name]), "records")
+            found[queue + name] = max(speed, found.get(queue + name, 0.0))
+    os.environ.pop(QUEUE)
+    whole, sql = (found["broker " + name] / found[name] for name in ("whole", "sql"))
     return [
-        Figure("through RabbitMQ beside without, messages of 5,000", whole, "", least=OF_DIRECT),
-        Figure("the same into a SQLite file", sql, "", least=OF_DIRECT),
-        Figure("one-record messages a second through RabbitMQ", found["brokersingle"], "1/s"),
+        Figure("through RabbitMQ beside without, messages of 5,000 into a SQLite file", sql, "", least=OF_DIRECT),
+        Figure("the same into a receiver that does nothing", whole, ""),
+        Figure("one-record messages a second through RabbitMQ", found["broker single"], "1/s"),
     ]
 
 
