@@ -11,6 +11,7 @@ from sqlalchemy import Engine, create_engine
 
 from postroad.store import database
 from tests.flow.harness import World
+from tests.flow.post import memory_folder
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,3 +48,10 @@ def world(tmp_path: Path) -> Iterator[World]:
     """A company of 60 timesheets that nobody synced yet."""
     with World(tmp_path) as world:
         yield world
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that costs little."""
+    with memory_folder() as folder:
+        yield folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -48,13 +48,6 @@ IN_DELIVERIES = {
     P.MESSAGES_DROPPED,
 }
 TWO = (Delivery("toy.books", HERE), Delivery("toy.books", THERE))
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that costs little."""
-    with memory_folder() as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -83,13 +83,6 @@ class Handing:
                 self._room.receipts.remove(each)
             if verdict == "refused":
                 self._room.refused.append(each)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that costs little."""
-    with memory_folder() as folder:
-        yield folder
 
 
 def world(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Post, Mailroom]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,13 +30,6 @@ RULE = Sync("toy", ("books", "shelves"), max_deletes=Allowance(rows=0, percent=5
 NAMED = Entity("books", ("id",), pa.schema([pa.field("id", pa.string(), nullable=False), *list(BOOKS.schema)[1:]]))
 HOSTILE = ["a/b", "a\\b", "\\", "'; drop table messages; --", '"', "%_", "Ærø \u2028", "", " ", "[1]", '["x"]']
 HOSTILE += ["\x00", "\U0001f600", "x" * 300]
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that costs little."""
-    with memory_folder() as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,6 @@ from postroad.project import Cleaning, Delivery
 from postroad.project.where import parse_where
 from tests.flow.post import HERE, THERE, Post, memory_folder, small_messages
 from tests.flow.test_deliveries import failing, refusing
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that costs little."""
-    with memory_folder() as folder:
-        yield folder
 
 
 @pytest.fixture
