@@ -22,6 +22,7 @@ from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, Settle, Tools
 from postroad.sdk.secrets import Secret
 from postroad.telemetry import Point
+from postroad.tracking.messages import Answer
 from tests.flow.doomed import Side, Trap
 from tests.flow.post import HERE, THERE, Post, memory_folder, small_messages
 
@@ -277,6 +278,11 @@ def test_a_receipt_of_what_was_discarded_is_dropped(post: Post, room: Mailroom) 
     room.read()
     assert post.deliver()[HERE].messages == 1
     assert (statuses(post), room.refused) == (["discarded", "acknowledged"], [])
+
+
+def test_a_receipt_of_what_is_dropped_at_that_moment_changes_nothing(post: Post) -> None:
+    """It was settled long ago, and found just before it went."""
+    assert post.do(lambda app: app.tracking.messages.receive(10**6, Answer(1), ("toy", "books"))) is False
 
 
 def test_rows_that_a_delivery_leaves_out_are_no_records_of_a_receipt(post: Post, room: Mailroom) -> None:

@@ -193,9 +193,8 @@ class Messages:
         """Write what a receipt says of a message; False if it is settled already, or dropped."""
         status, told = answer.status()
         with self._database.write(Point.RECEIPT_SETTLED) as db:
-            row = db.execute(select(messages).where(messages.c.id == message)).mappings().one()
-            before = Status(row["status"])
-            if before not in AWAITED:
+            row = first(db.execute(select(messages).where(messages.c.id == message)))
+            if row is None or (before := Status(row["status"])) not in AWAITED:
                 return False
             now = self._database.now(db)
             move_message(db, message, before, status, told, RECEIPT, now, settled_at=now, **_FREE)
