@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -192,50 +193,55 @@ class _Scrubber:
 
     def rows(self) -> Iterator[tuple[int, int, bytes]]:
         """Each row with its line and the one after it; what is none is noted."""
-        newline = self.form.newline.encode()
         at = 0
         while at < len(self.body):
             row, width = self._row(at)
-            lines = row.count(newline) + 1
+            lines = row.count(self._newline) + 1
             if width == self.form.width:
                 yield self.line, self.line + lines, row
             elif row:
                 self._refuse(row, width)
             self.line += lines
-            at = self.body.find(newline, at + len(row)) + 1 or len(self.body)
+            at = self.body.find(self._newline, at + len(row)) + 1 or len(self.body)
 
     def _row(self, at: int) -> tuple[bytes, int | None]:
         """The row that begins here and its number of fields; the line and None where it is not well formed."""
-        end = self.body.find(self.form.newline.encode(), at)
+        end = self.body.find(self._newline, at)
         line = self.body[at : end if end >= 0 else None]
         line = line.removesuffix(b"\r") if self.form.newline == "\n" else line
         if self._quote not in line:
             return line, None if b"\r" in line else line.count(self._delimiter) + 1
+        good = self._good.match(self.body, at)
+        if good is not None and not self._holds_rows(good[0]):
+            return good[0], self.form.width
         found = self._whole.match(self.body, at)
         if found is None:
             return line, None
-        width, lines = self._width(found[0]), found[0].split(self.form.newline.encode())
-        if self.form.several is None:
-            joined = width != self.form.width and len(lines) > 2 and all(map(self._looks_like_a_row, lines[1:-1]))
-        else:
-            joined = len(lines) > 1 and self._holds_rows(found[0], width, lines[1:])
-        return (line, None) if joined or len(lines) > MOST_LINES + 1 else (found[0], width)
+        width, lines = self._width(found[0]), found[0].split(self._newline)
+        joined = self.form.several is not None or width == self.form.width or len(lines) > MOST_LINES
+        joined = joined or (len(lines) > 2 and all(map(self._looks_like_a_row, lines[1:-1])))
+        return (line, None) if joined and len(lines) > 1 else (found[0], width)
 
-    def _width(self, row: bytes) -> int:
-        return self._quoted.sub(b"", row).count(self._delimiter) + 1
+    def _holds_rows(self, row: bytes) -> bool:
+        """Whether stray quotes may have joined lines: too many of them, or a program's that are rows by themselves."""
+        lines = row.split(self._newline)[1:]
+        return len(lines) > MOST_LINES or (self.form.several is not None and any(map(self._is_row, lines)))
+
+    def _is_row(self, line: bytes) -> bool:
+        if line.count(self._delimiter) + 1 < self.form.width:
+            return False
+        line = line.removesuffix(b"\r")
+        return self._whole.fullmatch(line) is not None and self._width(line) == self.form.width
 
     def _looks_like_a_row(self, line: bytes) -> bool:
         return line.count(self._delimiter) + 1 == self.form.width
 
-    def _holds_rows(self, row: bytes, width: int, lines: Sequence[bytes]) -> bool:
-        """Whether stray quotes joined lines of a program: none of its rows looks so."""
-        newline = self.form.newline.encode()
-        broken = {place for place, each in enumerate(self._field.findall(row)) if newline in each}
-        return width != self.form.width or not broken <= (self.form.several or set()) or any(map(self._is_row, lines))
+    def _width(self, row: bytes) -> int:
+        return self._quoted.sub(b"", row).count(self._delimiter) + 1
 
-    def _is_row(self, line: bytes) -> bool:
-        line = line.removesuffix(b"\r")
-        return self._whole.fullmatch(line) is not None and self._width(line) == self.form.width
+    @cached_property
+    def _newline(self) -> bytes:
+        return self.form.newline.encode()
 
     @cached_property
     def _quote(self) -> bytes:
@@ -246,30 +252,42 @@ class _Scrubber:
         return self.form.delimiter.encode()
 
     @cached_property
-    def _inside(self) -> bytes:
-        """The pattern of a field in quotes."""
-        quote = re.escape(self._quote)
-        return quote + b"(?:[^" + quote + b"]|" + quote * 2 + b")*+" + quote
-
-    @cached_property
     def _quoted(self) -> re.Pattern[bytes]:
         """A field in quotes where it stands in a row that is well formed."""
-        return re.compile(b"(?<![^" + re.escape(self._delimiter) + b"])" + self._inside)
+        return re.compile(b"(?<![^" + re.escape(self._delimiter) + b"])" + self._inside())
 
     @cached_property
-    def _field(self) -> re.Pattern[bytes]:
-        """Each field of a row that is well formed."""
-        between = re.escape(self._delimiter)
-        return re.compile(b"(?:\\A|" + between + b")(" + self._inside + b"|[^" + between + b"]*+)")
+    def _good(self) -> re.Pattern[bytes]:
+        """A row with all of its columns, and line breaks in those alone that may have some."""
+        several, between = self.form.several, re.escape(self._delimiter)
+        runs = groupby(several is None or place in several for place in range(self.form.width))
+        each = [self._repeated(self._any(lines=lines), len(list(run)) - 1) for lines, run in runs]
+        return re.compile(between.join(each) + self._ends)
 
     @cached_property
     def _whole(self) -> re.Pattern[bytes]:
-        """A row. A quote at the beginning of a field opens it; anywhere else it is a character of what people wrote."""
+        """A row of any number of columns."""
+        return re.compile(self._repeated(self._any(lines=True)) + self._ends)
+
+    def _repeated(self, field: bytes, times: int | None = None) -> bytes:
+        more = b"*+" if times is None else b"{%d}" % times
+        return field + b"(?:" + re.escape(self._delimiter) + field + b")" + more
+
+    def _any(self, *, lines: bool) -> bytes:
+        """A field. A quote at its beginning opens it; anywhere else it is a character of what people wrote."""
         quote, between = re.escape(self._quote), re.escape(self._delimiter)
         bare = b"(?!" + quote + b")[^" + between if self.form.several is None else b"[^" + between + quote
-        each = b"(?:" + self._inside + b"|" + bare + b"\r\n]*+)"
-        ends = b"(?=\r?\n|\r?\\Z)" if self.form.newline == "\n" else b"(?=\r|\\Z)"
-        return re.compile(each + b"(?:" + between + each + b")*+" + ends)
+        return b"(?:" + self._inside(b"" if lines else self._newline) + b"|" + bare + b"\r\n]*+)"
+
+    def _inside(self, without: bytes = b"") -> bytes:
+        """A field in quotes."""
+        quote = re.escape(self._quote)
+        text = b"[^" + quote + without + b"]*+"
+        return quote + text + b"(?:" + quote * 2 + text + b")*+" + quote
+
+    @property
+    def _ends(self) -> bytes:
+        return b"(?=\r?\n|\r?\\Z)" if self.form.newline == "\n" else b"(?=\r|\\Z)"
 
     def _refuse(self, row: bytes, width: int | None) -> None:
         if width is not None:
