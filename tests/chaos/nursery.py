@@ -22,6 +22,12 @@ STAGE = re.compile(r'"event": "stage", "stage": "(\w+)", "dataset": "([^"]+)"')
 PATIENCE = 60.0  # seconds without a line after which something is wrong
 
 
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal: one that is still starting has none."""
+    caught = re.findall(r"SigCgt:\s+(\w+)", Path(f"/proc/{pid}/status").read_text())[0]
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 class Named(NamedTuple):
     """A stage that a victim named, of which dataset or feed, and the time at which we heard of it."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 
 from postroad.app import App
 from postroad.connectors.xledger.simulator import XledgerSimulator
+from tests.chaos.nursery import catches
 from tests.flow.post import memory_folder, small_messages
 from tests.rabbitmq import Broker
 from tests.shell import Shell
@@ -186,8 +186,7 @@ def worker(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def wait_to_be_told(process: subprocess.Popen[bytes]) -> None:
     """Until SIGTERM is caught: the other worker may have done everything while this one was still starting."""
-    status = Path(f"/proc/{process.pid}/status")
-    while not int(re.findall(r"SigCgt:\s+(\w+)", status.read_text())[0], 16) >> (signal.SIGTERM - 1) & 1:
+    while not catches(process.pid, signal.SIGTERM):
         assert process.poll() is None
         time.sleep(0.002)
 
