@@ -258,6 +258,8 @@ class History:
         words = ["run", *([select] if select else []), "--verbose", "--project", folder]
         words += ["--full-refresh"] * full + (["--limit", str(limit)] if limit else [])
         words += ["--since", "2026-06-01"] if select == "xledger.timesheets" and draw.random() < 0.3 else []
+        # A third of a run goes into delivering, which other stages can be hit without.
+        words += ["--no-deliver"] * (aim.stage not in DELIVERING and draw.random() < 0.7)
         return {"command": [*words, "--parallel", str(draw.choice((1, 3)))]}
 
     def _kill(self, life: Life, aim: Aim) -> None:

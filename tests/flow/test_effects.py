@@ -215,7 +215,7 @@ def test_the_token_appears_nowhere(
 ) -> None:
     """Planted, echoed by the server in errors, hunted in every file, every output and every `repr`."""
     said = ""
-    with World(tmp_path, settings={"page_size": 20}, token=TOKEN) as world:
+    with World(tmp_path, settings={"page_size": 20}, token=TOKEN, burst=None) as world:
         world.sim.mutate(2)
         world.sim.fault("token_echo", count=1)
         said += str(world.sync())
