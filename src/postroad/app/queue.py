@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from postroad.app.app import App
     from postroad.engine.brokered import Broker
 
-EXTRA = "queue: a broker needs one more library: pip install 'postroad[rabbitmq]'"
+EXTRA = "queue: a broker needs one more library: pip install pika"
 
 
 @dataclass(frozen=True)
