@@ -9,8 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +28,7 @@ from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, HandsOver, Tools
 from postroad.sdk.secrets import Secret
 from postroad.testing import KEY, DestinationSuite, Row, thing
+from tests.contract.texts import exact_text
 from tests.inbox import certificate
 from tests.rabbitmq import Broker
 from tests.tcp_proxy import TcpProxy, tls_front
@@ -143,14 +143,7 @@ class TestRabbitmq(DestinationSuite):
 
     def expected(self, values: Row) -> Row:
         """Exact texts."""
-        return {name: self._text(value, name) for name, value in values.items()}
-
-    def _text(self, value: Any, name: str) -> Any:
-        if isinstance(value, Decimal):
-            return f"{value:.9f}"
-        if isinstance(value, datetime):
-            return value.replace(tzinfo=None).isoformat(timespec="microseconds") + ("Z" if name == "at" else "")
-        return value.isoformat() if isinstance(value, date) else value
+        return {name: exact_text(value) for name, value in values.items()}
 
 
 def test_an_event_says_what_it_is_and_is_kept_by_the_broker(broker: Broker) -> None:

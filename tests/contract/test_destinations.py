@@ -6,8 +6,6 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from datetime import date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, Tools
 from postroad.sdk.secrets import Secret
 from postroad.testing import KEY, THINGS, ReadableSuite, Row, thing
+from tests.contract.texts import exact_text
 from tests.flow.post import memory_folder
 
 
@@ -61,14 +60,7 @@ class TestSqlite(ReadableSuite):
 
     def expected(self, values: Row) -> Row:
         """Exact texts."""
-        return {name: self._text(value, name) for name, value in values.items()}
-
-    def _text(self, value: Any, name: str) -> Any:
-        if isinstance(value, Decimal):
-            return f"{value:.9f}"
-        if isinstance(value, datetime):
-            return value.replace(tzinfo=None).isoformat(timespec="microseconds") + ("Z" if name == "at" else "")
-        return value.isoformat() if isinstance(value, date) else value
+        return {name: exact_text(value) for name, value in values.items()}
 
     def test_a_table_that_is_none_of_ours_is_left_alone(self) -> None:
         """Or that has another key."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -17,6 +15,7 @@ from postroad.connectors.http.simulator import DEMO_SECRET, DEMO_TOKEN, ApiSimul
 from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, Tools
 from postroad.testing import KEY, DestinationSuite, Row
+from tests.contract.texts import exact_text
 
 EACH = {
     "results": "items",
@@ -67,14 +66,7 @@ class TestHttp(DestinationSuite):
 
     def expected(self, values: Row) -> Row:
         """As JSON has them."""
-        return {name: self._json(value, name) for name, value in values.items()}
-
-    def _json(self, value: Any, name: str) -> Any:
-        if isinstance(value, Decimal):
-            return f"{value:.9f}"
-        if isinstance(value, datetime):
-            return value.replace(tzinfo=None).isoformat(timespec="microseconds") + ("Z" if name == "at" else "")
-        return value.isoformat() if isinstance(value, date) else value
+        return {name: exact_text(value) for name, value in values.items()}
 
 
 class TestHttpLines(TestHttp):

@@ -25,6 +25,7 @@ from postroad.sdk.connector import Destination, Identified, Tools
 from postroad.sdk.secrets import Secret
 from postroad.testing import THINGS, ReadableSuite, Row, thing
 from tests.conftest import Mongo
+from tests.contract.texts import exact_text
 
 
 def opened(mongo: Mongo, **settings: Any) -> Destination:
@@ -120,8 +121,4 @@ class TestObjectId(MongoSuite):
 
     def as_bson(self, value: Any) -> Any:
         """Exact texts."""
-        if isinstance(value, Decimal):
-            return f"{value:.9f}"
-        if isinstance(value, datetime):
-            return value.replace(tzinfo=None).isoformat(timespec="microseconds") + ("Z" if value.tzinfo else "")
-        return value.isoformat() if isinstance(value, date) else value
+        return exact_text(value)

@@ -18,6 +18,7 @@ from bson.decimal128 import Decimal128
 
 from postroad.errors import ConfigError
 from postroad.sdk.decimals import plain
+from postroad.sdk.jsontext import iso_texts
 
 B = pa.binary()
 T = pa.types
@@ -116,7 +117,7 @@ def as_text(values: pa.Array) -> pa.Array:
     """Any plain value as a text that loses nothing."""
     kind = values.type
     if T.is_timestamp(kind):
-        return pc.strftime(values, format="%Y-%m-%dT%H:%M:%SZ" if kind.tz else "%Y-%m-%dT%H:%M:%S")
+        return iso_texts(values)
     if T.is_decimal(kind):
         return plain(values)
     return values.cast(pa.string())
