@@ -407,7 +407,7 @@ class QueueSuite(ABC):
         found = [held, *more, *(self._taken(self.names) for _ in range(4 - len(more)))]
         assert len({each.message for each in found}) == len(found) == 5
         assert other.take(self.names) is None
-        assert all(queue.renew(each) for each in [held, *more])
+        assert queue.renew([held, *more])
         assert all(self.settle(each) for each in found)
 
     def test_a_settled_message_never_comes_back(self) -> None:
@@ -430,22 +430,25 @@ class QueueSuite(ABC):
         assert other is not None
         assert (other.message, other.leases) == (silent.message, 2)
         assert other.token != silent.token
-        assert not self.queue().renew(silent)
+        assert not self.queue().renew([silent])
         assert not self.settle(silent)
         assert self.settle(other)
         assert not self.settle(other)
 
-    def test_a_worker_that_renews_keeps_its_message(self) -> None:
-        """Longer than a lease lasts."""
-        self.put(self.names[0], 1)
+    def test_a_worker_that_renews_keeps_its_messages(self) -> None:
+        """All that it holds, and longer than a lease lasts."""
+        self.put(self.names[0], 3)
         queue = self.queue()
         held = queue.take(self.names)
         assert held is not None
+        ours = [held, *queue.more(held, 2, 100)]
+        assert all(self.settle(self._taken(self.names)) for _ in range(3 - len(ours)))
         for _ in range(4):
             self.later(0.5 * self.lease)
-            assert queue.renew(held)
+            assert queue.renew(ours)
             assert self.queue().take(self.names) is None
-        assert self.settle(held)
+        assert self.settle(ours.pop())
+        assert all(self.settle(each) for each in ours)
 
     def test_a_paused_subscription_gives_nothing(self) -> None:
         """The other one does, and a message that is held already can be settled."""

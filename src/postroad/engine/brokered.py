@@ -119,9 +119,9 @@ class BrokeredQueue:
             return found
         return []
 
-    def renew(self, held: Held) -> bool:
+    def renew(self, helds: Sequence[Held]) -> bool:
         """See `Queue.renew`."""
-        return self._books.renew(held)
+        return self._books.renew(helds)
 
     def done(self, held: Held) -> None:
         """See `Queue.done`. A line that broke meanwhile needs no acknowledgement: what comes again is dropped."""

@@ -133,7 +133,7 @@ class Drain:
         if held.leases == 1 and held.records < ROOM and most != 1:
             room = min(most or TOGETHER, TOGETHER) - 1
             together += self._queue.more(held, room, ROOM - held.records)
-        with self._heart.keeps(self._renew, together):
+        with self._heart.keeps(self._queue.renew, together):
             self._together(route, together)
         for each in together:
             self._queue.done(each)
@@ -145,9 +145,6 @@ class Drain:
 
     def _names(self) -> list[str]:
         return [name for name in self._routes if name not in self._left]
-
-    def _renew(self, together: Sequence[Held]) -> bool:
-        return any([self._queue.renew(held) for held in together])  # noqa: C419 - each of them
 
     def _together(self, route: Route, together: Sequence[Held]) -> None:
         """Send one after the other, then write the outcomes of all that went well at once.

@@ -123,8 +123,8 @@ class Queue(Protocol):
         """
         ...
 
-    def renew(self, held: Held) -> bool:
-        """Hold it longer; False if it is not ours any more."""
+    def renew(self, helds: Sequence[Held]) -> bool:
+        """Hold these longer; False if none of them is ours any more."""
         ...
 
     def done(self, held: Held) -> None:
@@ -172,10 +172,13 @@ class EmbeddedQueue:
             fits = list(accumulate(row["records"] for row in rows))
             return lease_fresh(db, [row for row, records in zip(rows, fits, strict=True) if records <= room], now)
 
-    def renew(self, held: Held) -> bool:
-        """See `Queue.renew`."""
+    def renew(self, helds: Sequence[Held]) -> bool:
+        """See `Queue.renew`. One transaction for all of them."""
         with self._database.write(Point.RUN_RENEWED) as db:
-            return set_ours(db, held, lease_until=self._database.now(db) + LEASE)
+            ours, until = all_ours(db, helds), self._database.now(db) + LEASE
+            if ours:
+                db.execute(update(messages).where(messages.c.id.in_(ours)).values(lease_until=until))
+            return bool(ours)
 
     def done(self, held: Held) -> None:
         """See `Queue.done`. The books are the queue."""
