@@ -105,6 +105,20 @@ def test_a_dataset_arrives_and_then_its_changes_do(post: Post) -> None:
     assert {row[0] for row in post.look("select status from messages")} == {"acknowledged"}
 
 
+def test_a_delivery_says_how_large_its_messages_are(post: Post) -> None:
+    """Of what is dispatched from now on, and of what is sent again."""
+    post.deliveries = (Delivery("toy.books", HERE, most_records=5),)
+    post.faults["app"] = refusing("book 4")
+    assert post.deliver()[HERE].rejected == 1
+    assert post.look("select records from messages order by id")[:2] == [(5,), (1,)]
+    post.deliveries = (Delivery("toy.books", HERE, most_records=1),)
+    post.change({7: "new", 8: "newer"})
+    post.faults.clear()
+    post.do(lambda app: app.rejections.retry(HERE, "deliver"))
+    assert post.look("select records, status from messages order by id")[-3:] == [(1, "acknowledged")] * 3
+    assert post.received() == post.books
+
+
 def test_nothing_is_written_for_a_record_that_was_accepted(post: Post) -> None:
     post.deliver()
     counts = [post.look(f"select count(*) from {table}")[0][0] for table in ("messages", "moves", "rejections")]

@@ -136,7 +136,7 @@ class Deliveries:
         delivery = self._named(name)
         with self._app.alerts.told():
             planned = self.resends(name)
-            self._app.tracking.messages.retry(name, *again(planned), getpass.getuser())
+            self._app.tracking.messages.retry(name, *again(planned, delivery), getpass.getuser())
             return self.deliver(delivery.dataset)
 
     def resends(self, name: str) -> list[Resend]:

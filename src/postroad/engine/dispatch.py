@@ -2,7 +2,7 @@
 
 Messages and the offset are one transaction, so a kill anywhere leaves both or neither, and the next call does what is
 missing. It is made under the dataset's lease: no file that a message names can be vacuumed before the message is there
-to pin it. A message is a claim check of at most 5,000 records; the rows are not copied.
+to pin it. A message is a claim check of at most 5,000 records by default; the rows are not copied.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from postroad.errors import ConfigError, StateError
 from postroad.lake import Dataset
 from postroad.lake.delta import FENCE
 from postroad.lake.slices import Slice, Versioned, packed, restated, undispatched
+from postroad.project import Delivery
 from postroad.telemetry import Stage
 from postroad.tracking.leases import PATIENCE
 from postroad.tracking.messages import Draft
 
-MOST = 5_000  # records of a message
+MOST = 5_000  # records of a message, unless its delivery says otherwise
 
 
 def dispatch(route: Route, patience: float = PATIENCE) -> int:
@@ -48,7 +49,7 @@ def dispatch(route: Route, patience: float = PATIENCE) -> int:
         if found is None:
             return 0
         offset, slices = found
-        drafts = [draft for part in _parts(route, slices) for draft in drafts_of(part)]
+        drafts = [draft for part in _parts(route, slices) for draft in drafts_of(part, route.delivery)]
         messages = route.bench.tracking.messages
         fence = partial(leases.fence, lease=lease)
         messages.dispatch(route.wanted, known, drafts, offset, fence, expired=expired is not None)
@@ -94,9 +95,9 @@ def _news(route: Route, dataset: Dataset, known: Mapping[str, Any] | None) -> bo
     return (head or 0) > offset
 
 
-def drafts_of(slices: Versioned) -> list[Draft]:
+def drafts_of(slices: Versioned, delivery: Delivery) -> list[Draft]:
     """Messages of these rows, in their order."""
-    return [_draft(group) for group in packed(slices, MOST)]
+    return [_draft(group) for group in packed(slices, delivery.most_records or MOST)]
 
 
 def _draft(group: Versioned) -> Draft:

@@ -14,6 +14,7 @@ from postroad.engine.dispatch import drafts_of
 from postroad.errors import ConfigError
 from postroad.lake import Dataset
 from postroad.lake.finding import Newest, key_table, newest_of
+from postroad.project import Delivery
 from postroad.tracking import Tracking
 from postroad.tracking.messages import Draft
 
@@ -73,9 +74,9 @@ def resends(tracking: Tracking, dataset: Dataset, subscription: str) -> list[Res
     ]
 
 
-def again(planned: Sequence[Resend]) -> tuple[list[Draft], list[int]]:
+def again(planned: Sequence[Resend], delivery: Delivery) -> tuple[list[Draft], list[int]]:
     """The messages of a retry, and the rejections that they close."""
     sent = [each.newest for each in planned if each.newest is not None and each.dispatched]
     ordered = sorted(sent, key=lambda each: (each.version, each.place.path, each.place.first))
     closed = [number for each in planned if each.newest is not None for number in each.rejections]
-    return drafts_of([(each.version, each.place) for each in ordered]), closed
+    return drafts_of([(each.version, each.place) for each in ordered], delivery), closed

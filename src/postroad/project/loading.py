@@ -219,7 +219,8 @@ class _Loader:
         lines = node.child("deliver")
         for place, each in enumerate(flow.deliver if flow else ()):
             line = lines.at([place]) if lines is not None else node
-            delivery = Delivery(each.dataset, each.to, each.start, self.cleaning(each, line, place), each.max_lag)
+            cleaning = self.cleaning(each, line, place)
+            delivery = Delivery(each.dataset, each.to, each.start, cleaning, each.max_lag, each.most_records)
             self.check_delivery(delivery, line)
             yield delivery
 

@@ -102,7 +102,8 @@ class Delivery:
     `start` says what a receiver that is new gets first: the current rows, the history from its beginning, or the
     changes of a day (UTC) and later ones. A target takes one dataset, so its name is that of the subscription.
     `cleaning` says what of its rows goes there, and under which names. Where a message waited for more than `max_lag`
-    seconds (None: it waits as long as it has to), the receiver gets the current rows instead of what waits.
+    seconds (None: it waits as long as it has to), the receiver gets the current rows instead of what waits. A message
+    has `most_records` at most (None: as the engine has it).
     """
 
     dataset: str
@@ -110,6 +111,7 @@ class Delivery:
     start: str = CURRENT
     cleaning: Cleaning = field(default_factory=Cleaning)
     max_lag: float | None = None
+    most_records: int | None = None
 
     @property
     def connection(self) -> str:

@@ -390,6 +390,9 @@ class DeliverShape(Shape):
         description="How long a message may wait, as 14d; then the receiver gets the current rows instead; for good "
         "unless said.",
     )
+    most_records: int | None = Field(
+        None, ge=1, le=50_000, description="How many records a message has at most; 5000 unless said."
+    )
     constants: dict[Column, Constant] = Field(
         default_factory=dict, description="Further columns, the same in each row: company: se01."
     )

@@ -241,10 +241,11 @@ SINK = "  sink: {connector: second, url: http://localhost}\n"
 
 def test_deliveries_are_read_in_the_order_of_their_lines(write: Write) -> None:
     flow = FLOW + "deliver:\n  - {dataset: erp.employees, to: sink.people, start: 2026-10-01}\n"
-    later = "deliver:\n  - {dataset: erp.timesheets, to: sink.hours}\n"
+    later = "deliver:\n  - {dataset: erp.timesheets, to: sink.hours, max_lag: 14d, most_records: 500}\n"
     project = load_project(write({"postroad.yaml": ROOT + SINK, "flows/a.yaml": later, "flows/b.yaml": flow}))
     hours, people = project.deliveries
-    assert (hours, hours.offset) == (Delivery("erp.timesheets", "sink.hours"), None)
+    assert hours == Delivery("erp.timesheets", "sink.hours", max_lag=14 * 86_400, most_records=500)
+    assert hours.offset is None
     assert (people.connection, people.entity, people.destination, people.target) == (
         "erp",
         "employees",
@@ -276,6 +277,7 @@ def test_deliveries_are_read_in_the_order_of_their_lines(write: Write) -> None:
             "5:49 bad-where deliver.0.where: expected",
         ),
         ("{dataset: erp.employees, to: sink.a, select: []}", "bad-value", "deliver.0.select"),
+        ("{dataset: erp.employees, to: sink.a, most_records: 0}", "bad-value", "deliver.0.most_records"),
         ("{dataset: erp.employees, to: sink.a, rename: {name: _op}}", "bad-value", "deliver.0.rename.name"),
         ("{dataset: erp.employees, to: sink.a, constants: {_run: 1}}", "bad-value", "deliver.0.constants._run"),
         ("{dataset: erp.employees, to: sink.a, constants: {a: [1]}}", "bad-value", "deliver.0.constants.a"),
