@@ -211,7 +211,7 @@ def test_a_retry_that_was_planned_before_a_newer_version_arrived_is_planned_anew
         post.change({1: "newer"})
         post.deliver()
         with pytest.raises(BusyError, match="arrived meanwhile"):
-            app.tracking.messages.retry(HERE, *again(planned), "me")
+            app.tracking.messages.retry(HERE, *again(planned, post.deliveries[0]), "me")
     assert receiver.held == post.books
 
 
