@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import secrets
@@ -12,14 +14,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pika
 import pyarrow as pa
 import pytest
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
+from pydantic import ValidationError
 
 from postroad.connectors.rabbitmq import connector
+from postroad.connectors.rabbitmq.claims import PROBE
 from postroad.connectors.rabbitmq.receipts import read_receipt
 from postroad.connectors.rabbitmq.settings import RabbitmqSettings
 from postroad.errors import AuthError, BatchRefusedError, ConfigError, StateError, TransientError
@@ -28,6 +34,8 @@ from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, HandsOver, Tools
 from postroad.sdk.secrets import Secret
 from postroad.testing import KEY, DestinationSuite, Row, thing
+from tests.azurite import ACCOUNT, Container
+from tests.azurite import KEY as KEY_OF_AZURITE
 from tests.contract.texts import exact_text
 from tests.inbox import certificate
 from tests.rabbitmq import Broker
@@ -204,6 +212,79 @@ def test_what_reaches_no_queue_is_told_to_a_person(broker: Broker) -> None:
 def test_what_is_too_big_is_refused_so_that_its_halves_are_sent(broker: Broker) -> None:
     with closing(opened(broker.url, most_kilobytes=16)) as destination, pytest.raises(BatchRefusedError, match="most"):
         send(destination, [thing(1, 1, "x" * 20_000)])
+
+
+def test_what_is_too_big_goes_into_a_file_that_its_event_names(broker: Broker, tmp_path: Path) -> None:
+    """A copy of the message names the same file; small messages stay whole."""
+    settings = {"most_kilobytes": 16, "claims": {"folder": str(tmp_path)}}
+    with closing(opened(broker.url, **settings)) as destination, Consumer(broker.url) as consumer:
+        assert [(each.step, each.ok) for each in destination.check()][-1] == ("claims", True)
+        for _ in range(2):
+            send(destination, [thing(1, 1, "x" * 20_000), thing(2, 1)])
+        send(destination, [thing(3, 1, "y")])
+        first, again, small = (consumer.get() for _ in range(3))
+    assert first is not None
+    assert again is not None
+    assert small is not None
+    attributes = first[1].get_attributes()
+    assert attributes["dataref"] == again[1].get_attributes()["dataref"]
+    assert (first[1].get_data(), attributes["records"]) == (None, 2)
+    body = Path(url2pathname(urlsplit(attributes["dataref"]).path)).read_bytes()
+    assert (attributes["databytes"], attributes["datasha256"]) == (len(body), hashlib.sha256(body).hexdigest())
+    assert [row["Select"] for row in json.loads(body)] == ["x" * 20_000, ""]
+    assert ("dataref" in small[1].get_attributes(), small[1].get_data()[0]["Select"]) == (False, "y")
+    assert sorted(each.name for each in tmp_path.rglob("*.json")) == [Path(attributes["dataref"]).name, PROBE]
+
+
+def test_a_container_takes_them_too_and_a_changed_key_is_found(broker: Broker, container: Container) -> None:
+    keys = [base64.b64encode(b"another key").decode(), KEY_OF_AZURITE]
+    place = {"folder": f"{container.url}/for/partner", "account": ACCOUNT, "endpoint": container.endpoint}
+    given = {"most_kilobytes": 16, "claims": {**place, "account_key": Secret(lambda: keys.pop(0))}}
+    with closing(opened(broker.url, **given)) as destination, Consumer(broker.url) as consumer:
+        send(destination, [thing(1, 1, "x" * 20_000)])
+        found = consumer.get()
+        assert found is not None
+        reference = found[1].get_attributes()["dataref"]
+        assert json.loads(container.read(reference.removeprefix(f"{container.url}/")))[0]["Select"] == "x" * 20_000
+
+
+def test_claims_that_cannot_be_written_are_told_and_nothing_is_published(
+    broker: Broker, container: Container, tmp_path: Path
+) -> None:
+    wrong = base64.b64encode(b"another key").decode()
+    place = {"account": ACCOUNT, "endpoint": container.endpoint, "account_key": Secret.literal(wrong)}
+    cases: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"folder": str(tmp_path / "none")}, ConfigError, "make or mount it"),
+        ({"folder": container.url, **place}, AuthError, "refuses us"),
+        (
+            {"folder": "az://nothing-here", **place, "account_key": Secret.literal(KEY_OF_AZURITE)},
+            ConfigError,
+            "no such",
+        ),
+        ({"folder": container.url, **place, "endpoint": "http://127.0.0.1:1/x"}, TransientError, "did not answer"),
+    ]
+    for given, error, sentence in cases:
+        with closing(opened(broker.url, most_kilobytes=16, claims=given)) as destination:
+            with pytest.raises(error, match=sentence) as caught:
+                send(destination, [thing(1, 1, "x" * 20_000)])
+            assert wrong not in repr(caught.value)
+            last = [*destination.check()][-1]
+            assert (last.step, last.ok) == ("claims", False)
+    assert "things" not in broker.queues()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"folder": "claims"},
+        {"folder": "az://c"},
+        {"folder": "/srv/claims", "account": "acme"},
+        {"folder": "az://c", "account": "acme", "account_key": "k", "sas": "s"},
+    ],
+)
+def test_where_claims_go_is_said_whole(given: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="claims"):
+        opened("amqp://127.0.0.1/x", claims=given)
 
 
 def test_without_receipts_the_brokers_word_is_all_there_is(broker: Broker) -> None:

@@ -33,13 +33,15 @@ _OWN = {"specversion", "data", "data_base64", *_REQUIRED, *_OPTIONAL}
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
 
 Attribute = str | int | bool
+ABSENT = msgspec.UNSET
 
 
 @dataclass(frozen=True)
 class Event:
     """One message. `source` and `id` name it; `extensions` are attributes of ours, `data` any JSON.
 
-    `subject` says what in the source it is about, `dataschema` is the URI of what `data` looks like.
+    `subject` says what in the source it is about, `dataschema` is the URI of what `data` looks like. ABSENT data are
+    somewhere else, as an extension says.
     """
 
     id: str
@@ -65,7 +67,7 @@ def encode(event: Event) -> bytes:
         given["time"] = event.time.astimezone(UTC).isoformat().replace("+00:00", "Z")
     attributes = {name: value for name, value in given.items() if value is not None}
     whole = {"specversion": SPECVERSION, **attributes, **event.extensions, "datacontenttype": "application/json"}
-    return msgspec.json.encode({**whole, "data": event.data})
+    return msgspec.json.encode(whole if event.data is ABSENT else {**whole, "data": event.data})
 
 
 def decode(body: bytes) -> Event:

@@ -1,4 +1,6 @@
-"""The writing half of the connector: one CloudEvents event a message, with its records inline, for foreign consumers.
+"""The writing half of the connector: one CloudEvents event a message, for foreign consumers.
+
+Its records are inline, or where the event is large and the connection says so, in a file that it names.
 
 The broker's confirm says that a queue of its has the event durably, and nothing of the consumer: a message is handed
 over by it, and settled by the consumer's receipt, unless the connection says that nobody sends any.
@@ -18,6 +20,7 @@ import pyarrow.compute as pc
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
+from postroad.connectors.rabbitmq import claims
 from postroad.connectors.rabbitmq.link import NOT_FOUND, Link
 from postroad.connectors.rabbitmq.receipts import read_receipt
 from postroad.connectors.rabbitmq.settings import RabbitmqSettings
@@ -25,7 +28,7 @@ from postroad.errors import AuthError, BatchRefusedError, ConfigError, PostroadE
 from postroad.records import CHANGED_AT, DELETE, OP, VERSION, Check, Entity, Facts, Outcome, Package, key_text
 from postroad.sdk.connector import Settle
 from postroad.sdk.jsontext import Form, objects
-from postroad.wire.envelope import MEDIA_TYPE, Event, encode
+from postroad.wire.envelope import ABSENT, MEDIA_TYPE, Event, encode
 
 TYPE = "org.postroad.records.v1"
 CONFIRMED = "confirmed"  # by whose word records count as acknowledged where no receipts come
@@ -43,6 +46,7 @@ class RabbitmqDestination:
         self._settings = settings
         self._link = Link(settings.url)
         self._ready: set[str] = set()  # queues that are there
+        self._claims = None if settings.claims is None else claims.opened(settings.claims)
 
     def check(self) -> Iterator[Check]:
         """See `Destination.check`."""
@@ -51,6 +55,15 @@ class RabbitmqDestination:
             yield from self._steps(where)
         except PostroadError as error:
             yield Check("reach the broker" if not self._link.is_open else "queues and exchange", False, str(error))
+            return
+        if self._claims is not None:
+            yield self._claimed(self._claims)
+
+    def _claimed(self, store: claims.Store) -> Check:
+        try:
+            return Check("claims", True, f"{store.put(claims.PROBE, b'[]')} is there")
+        except PostroadError as error:
+            return Check("claims", False, str(error))
 
     def _steps(self, where: str) -> Iterator[Check]:
         with self._link.named_errors("sign-in"):
@@ -91,10 +104,7 @@ class RabbitmqDestination:
         """Publish one event and wait for the broker's confirm."""
         if package.facts is None:
             raise StateError("a message without its facts cannot be handed over: a bug of the engine")
-        event = self._event(target, package, package.facts)
-        most = self._settings.most_kilobytes * 1024
-        if len(event) > most:
-            raise BatchRefusedError(f"it is {len(event):,} bytes as JSON; the most is {most:,} (most_kilobytes)")
+        event = self._fitting(target, package, package.facts)
         self._anew(partial(self._publish, target, event, package.facts))
         if self._settings.receipts is False:
             return [Outcome(range(package.records), "applied", CONFIRMED)]
@@ -165,8 +175,20 @@ class RabbitmqDestination:
                 self._declare_receipts(self._settings.receipts)
             self._link.channel().basic_publish(exchange, target.name, event, properties, mandatory=True)
 
-    def _event(self, target: Entity, package: Package, facts: Facts) -> bytes:
-        body, company = package.body
+    def _fitting(self, target: Entity, package: Package, facts: Facts) -> bytes:
+        """The event, with its records where they fit. BatchRefusedError if they do not and have no other place."""
+        body, _ = package.body
+        event = self._event(target, package, facts, msgspec.Raw(body))
+        most = self._settings.most_kilobytes * 1024
+        if len(event) <= most:
+            return event
+        if self._claims is None:
+            raise BatchRefusedError(f"it is {len(event):,} bytes as JSON; the most is {most:,} (most_kilobytes)")
+        where = f"{facts.origin}/{target.name}/{facts.identifier}"
+        return self._event(target, package, facts, ABSENT, **claims.claim(self._claims, where, body))
+
+    def _event(self, target: Entity, package: Package, facts: Facts, data: Any, **more: str | int | bool) -> bytes:
+        _, company = package.body
         known = {"company": company} if company is not None else {}
         extensions: dict[str, str | int | bool] = {
             "target": target.name,
@@ -176,8 +198,9 @@ class RabbitmqDestination:
             "lastbatch": facts.batch == facts.batches,
             "records": package.records,
             **known,
+            **more,
         }
-        source, data = f"postroad://{facts.origin}", msgspec.Raw(body)
+        source = f"postroad://{facts.origin}"
         return encode(
             Event(facts.identifier, source, TYPE, data, facts.dataset, facts.dispatched_at, extensions=extensions)
         )

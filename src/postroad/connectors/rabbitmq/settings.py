@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from postroad.sdk.secrets import Secret
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 # A queue's name in AMQP has at most 255 bytes; ours for what is refused is eight longer.
 QueueName = Annotated[str, Field(pattern=r"^[0-9A-Za-z._@-]{1,200}$")]
+
+
+AZURE = "az://"
+
+
+class ClaimSettings(BaseModel):
+    """Where the records of large events are put, for the events to name."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    folder: str = Field(description="A folder's whole path, or az://CONTAINER/PREFIX; its readers read it themselves.")
+    account: str | None = Field(default=None, description="The storage account of an az:// folder.")
+    account_key: Secret | None = Field(default=None, description="Its key; or sas.")
+    sas: Secret | None = Field(default=None, description="A shared access signature that may create blobs there.")
+    endpoint: str | None = Field(default=None, description="Of another cloud than the public one, or of an emulator.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        azure, keys = self.folder.startswith(AZURE), (self.account_key is not None) + (self.sas is not None)
+        if azure and (self.account is None or keys != 1):
+            raise ValueError("az:// needs account, and one of account_key and sas")
+        if not azure and (self.account or keys or self.endpoint):
+            raise ValueError("account, account_key, sas and endpoint are for az:// alone")
+        if not azure and not Path(self.folder).is_absolute():
+            raise ValueError("folder is a whole path, or az://CONTAINER/PREFIX")
+        return self
 
 
 class RabbitmqSettings(BaseModel):
@@ -34,7 +61,10 @@ class RabbitmqSettings(BaseModel):
         default="1h", pattern=r"^[1-9]\d{0,4}[smhd]$", description="A message without a receipt for so long is resent."
     )
     company: str | None = Field(default=None, description="The column that names the company; events carry it.")
-    most_kilobytes: int = Field(default=4096, ge=16, le=65_536, description="Larger messages are halved.")
+    most_kilobytes: int = Field(default=4096, ge=16, le=65_536, description="Larger events are halved; or see claims.")
+    claims: ClaimSettings | None = Field(
+        default=None, description="Where the records of larger events go; the event then names a file."
+    )
 
     @property
     def patience(self) -> float:
