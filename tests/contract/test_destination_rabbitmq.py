@@ -28,7 +28,7 @@ from postroad.connectors.rabbitmq import connector
 from postroad.connectors.rabbitmq.claims import PROBE
 from postroad.connectors.rabbitmq.receipts import read_receipt
 from postroad.connectors.rabbitmq.settings import RabbitmqSettings
-from postroad.errors import AuthError, BatchRefusedError, ConfigError, StateError, TransientError
+from postroad.errors import AuthError, BatchRefusedError, ConfigError, RemoteError, StateError, TransientError
 from postroad.records import DELETE, OP, VERSION, Entity, Facts, Package, Receipt
 from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, HandsOver, Tools
@@ -254,11 +254,11 @@ def test_claims_that_cannot_be_written_are_told_and_nothing_is_published(
     wrong = base64.b64encode(b"another key").decode()
     place = {"account": ACCOUNT, "endpoint": container.endpoint, "account_key": Secret.literal(wrong)}
     cases: list[tuple[dict[str, Any], type[Exception], str]] = [
-        ({"folder": str(tmp_path / "none")}, ConfigError, "make or mount it"),
+        ({"folder": str(tmp_path / "none")}, RemoteError, "make or mount it"),
         ({"folder": container.url, **place}, AuthError, "refuses us"),
         (
             {"folder": "az://nothing-here", **place, "account_key": Secret.literal(KEY_OF_AZURITE)},
-            ConfigError,
+            RemoteError,
             "no such",
         ),
         ({"folder": container.url, **place, "endpoint": "http://127.0.0.1:1/x"}, TransientError, "did not answer"),

@@ -1,4 +1,4 @@
-"""A prefix in a container of Azure Blob Storage, through obstore. No error shows a key, a SAS or an account's answer.
+"""A prefix in a container of Azure Blob Storage, through obstore.
 
 A blob is seen whole or not at all, and its ETag changes with its content; what is read is asked for under the ETag
 that was listed.
@@ -7,10 +7,8 @@ that was listed.
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import cached_property
 from typing import Any, BinaryIO, cast
 
@@ -21,13 +19,10 @@ from obstore.store import AzureStore
 from postroad.connectors.files.patterns import unfinished
 from postroad.connectors.files.places import PIECE, ChangedError, Found
 from postroad.connectors.files.settings import FilesSettings
-from postroad.errors import AuthError, RemoteError, TransientError
+from postroad.errors import AuthError, RemoteError
+from postroad.sdk import azure
 
-PATIENCE = timedelta(seconds=30)
-TRIES = 10
 WINDOW = 1 << 20
-REFUSED = re.compile(r"\b40[13] (Unauthorized|Forbidden)\b|\(code: 40[13]\)|Invalid Access Key")
-CODE = re.compile(r"<Code>(\w+)</Code>")
 
 
 class Blobs:
@@ -38,21 +33,7 @@ class Blobs:
 
     @cached_property
     def _store(self) -> AzureStore:
-        settings = self._settings
-        config: Any = {"account_name": settings.account}  # typed by names of obstore's own
-        if settings.account_key is not None:
-            config["account_key"] = settings.account_key.reveal()
-        elif settings.sas is not None:
-            config["sas_token"] = settings.sas.reveal().removeprefix("?")
-        if settings.endpoint is not None:
-            config["azure_storage_endpoint"] = settings.endpoint
-        plain = (settings.endpoint or "").startswith("http://")
-        return AzureStore.from_url(
-            settings.folder,
-            config=config,
-            client_options={"allow_http": plain},
-            retry_config={"max_retries": TRIES, "retry_timeout": PATIENCE},
-        )
+        return azure.store(self._settings)
 
     def listed(self, *, deep: bool) -> Iterator[Found]:
         """See `Place`."""
@@ -90,23 +71,18 @@ class Blobs:
         """What an error of the store means to whoever catches it."""
         try:
             yield
-        except (PreconditionError, FileNotFoundError):
+        except (PreconditionError, FileNotFoundError) as error:
             if file is not None:
                 raise ChangedError(file.name) from None
-            raise RemoteError(f"{self._settings.folder}: there is no such container in the account") from None
+            raise self._meant(error) from None
         except (BaseError, OSError) as error:
-            raise self._meant(str(error)) from None
+            raise self._meant(error) from None
 
-    def _meant(self, text: str) -> RemoteError:
-        code = CODE.search(text)
-        shown = f": {code[1]}" if code is not None else ""
-        where = self._settings.folder
-        if code is not None and code[1] == "ContainerNotFound":
-            return RemoteError(f"{where}: there is no such container in the account")
-        if REFUSED.search(text):
+    def _meant(self, error: Exception) -> RemoteError:
+        found = azure.meant(error, self._settings.folder, "list and read")
+        if isinstance(found, AuthError):
             self.__dict__.pop("_store", None)  # the next call looks the key up anew
-            return AuthError(f"{where} refuses us{shown}: check account_key or sas, which must allow list and read")
-        return TransientError(f"{where} did not answer as it should{shown}: try again later, and check the endpoint")
+        return found
 
 
 def _found(listed: Any) -> Iterator[Found]:

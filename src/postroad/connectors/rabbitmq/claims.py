@@ -10,30 +10,27 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import AzureStore
 
 from postroad.connectors.rabbitmq.settings import AZURE, ClaimSettings
-from postroad.errors import AuthError, ConfigError, TransientError
+from postroad.errors import AuthError, ConfigError, RemoteError, TransientError
+from postroad.sdk import azure
 
-PATIENCE = timedelta(seconds=30)
-REFUSED = re.compile(r"\b40[13] (Unauthorized|Forbidden)\b|\(code: 40[13]\)|Invalid Access Key")
 PROBE = "postroad-check.json"
 Attributes = dict[str, str | int | bool]
 
 
 class Store(Protocol):
-    """Where files are put. AuthError, ConfigError or TransientError if one cannot be."""
+    """Where files are put. RemoteError if one cannot be, and ConfigError if we may not."""
 
     def put(self, name: str, data: bytes) -> str:
         """Write a file, durably, if there is none of that name; where it is."""
@@ -62,7 +59,7 @@ class _Folder:
         path = self._folder / name
         with self._named():
             if not self._folder.is_dir():  # never made by us: it may be a share that is not mounted
-                raise ConfigError(f"claims: there is no folder {self._folder}: make or mount it")
+                raise RemoteError(f"claims: there is no folder {self._folder}: make or mount it")
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._write(path, data)
@@ -116,29 +113,8 @@ class _Container:
         except AlreadyExistsError:
             pass
         except (BaseError, OSError) as error:
-            raise self._meant(str(error)) from None
+            raise azure.meant(error, f"claims: {self._settings.folder}", "to create blobs") from None
 
     @cached_property
     def _store(self) -> AzureStore:
-        settings = self._settings
-        config: Any = {"account_name": settings.account}  # typed by names of obstore's own
-        if settings.account_key is not None:
-            config["account_key"] = settings.account_key.reveal()
-        elif settings.sas is not None:
-            config["sas_token"] = settings.sas.reveal().removeprefix("?")
-        if settings.endpoint is not None:
-            config["azure_storage_endpoint"] = settings.endpoint
-        plain = (settings.endpoint or "").startswith("http://")
-        retry: Any = {"max_retries": 10, "retry_timeout": PATIENCE}
-        return AzureStore.from_url(
-            settings.folder, config=config, client_options={"allow_http": plain}, retry_config=retry
-        )
-
-    def _meant(self, text: str) -> AuthError | ConfigError | TransientError:
-        """By its code alone: the text of an error may hold what it was signed with."""
-        where = f"claims: {self._settings.folder}"
-        if "ContainerNotFound" in text:
-            return ConfigError(f"{where}: there is no such container in the account")
-        if REFUSED.search(text):
-            return AuthError(f"{where} refuses us: check account_key or sas, which must allow to create blobs")
-        return TransientError(f"{where} did not answer as it should: try again later, and check the endpoint")
+        return azure.store(self._settings)

@@ -9,12 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from postroad.sdk.secrets import Secret
 
+AZURE = "az://"
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 # A queue's name in AMQP has at most 255 bytes; ours for what is refused is eight longer.
 QueueName = Annotated[str, Field(pattern=r"^[0-9A-Za-z._@-]{1,200}$")]
-
-
-AZURE = "az://"
 
 
 class ClaimSettings(BaseModel):
@@ -24,18 +22,18 @@ class ClaimSettings(BaseModel):
 
     folder: str = Field(description="A folder's whole path, or az://CONTAINER/PREFIX; its readers read it themselves.")
     account: str | None = Field(default=None, description="The storage account of an az:// folder.")
-    account_key: Secret | None = Field(default=None, description="Its key; or sas.")
+    account_key: Secret | None = Field(default=None, description="Its key; else a sas, else the machine's identity.")
     sas: Secret | None = Field(default=None, description="A shared access signature that may create blobs there.")
     endpoint: str | None = Field(default=None, description="Of another cloud than the public one, or of an emulator.")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        azure, keys = self.folder.startswith(AZURE), (self.account_key is not None) + (self.sas is not None)
-        if azure and (self.account is None or keys != 1):
-            raise ValueError("az:// needs account, and one of account_key and sas")
-        if not azure and (self.account or keys or self.endpoint):
+        in_azure, given = self.folder.startswith(AZURE), [self.account_key, self.sas, self.account, self.endpoint]
+        if in_azure and (self.account is None or None not in given[:2]):
+            raise ValueError("az:// needs its account, and one of account_key and sas")
+        if not in_azure and any(each is not None for each in given):
             raise ValueError("account, account_key, sas and endpoint are for az:// alone")
-        if not azure and not Path(self.folder).is_absolute():
+        if not in_azure and not Path(self.folder).is_absolute():
             raise ValueError("folder is a whole path, or az://CONTAINER/PREFIX")
         return self
 
