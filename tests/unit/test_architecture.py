@@ -44,7 +44,7 @@ HOMES = {
     "fastapi": {"server"},
     "graphql": {"connectors"},
     "httpx": {"sdk", "connectors"},
-    "obstore": {"lake", "connectors"},
+    "obstore": {"lake", "sdk", "connectors"},
     "pika": {"connectors", "wire"},
     "psycopg": {"store"},
     "pymongo": {"connectors"},
