@@ -88,6 +88,11 @@ class Life:
         """The stage that it named last."""
         return self.stages[-1] if self.stages else None
 
+    @property
+    def notes(self) -> str:
+        """What a person should know, one sentence after the other."""
+        return "\n".join(each["sentence"] for each in self.events if each["event"] == "note")
+
     def told(self) -> str:
         """What it said that was no event: a traceback, a closing table."""
         return "\n".join(self.said[-40:])
@@ -129,6 +134,7 @@ class Nursery:
     """The process that forks victims, one at a time; a context manager. Temporary files of the dead lie in `folder`."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         # OpenBLAS starts threads at import, and only those of jemalloc are known to survive a fork.
         env = {**os.environ, "TMPDIR": str(folder), "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
@@ -144,6 +150,10 @@ class Nursery:
         self._lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read, name="nursery", daemon=True)
         self._reader.start()
+
+    def twin(self) -> Nursery:
+        """Another one, which knows what this one learns before its own first order."""
+        return Nursery(self._folder)
 
     def bear(self, order: Mapping[str, Any]) -> Life:
         """A new victim, which begins at once."""
@@ -165,6 +175,10 @@ class Nursery:
         return self
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """It bears no more."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from postroad import App, Connection, Project, Sync
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.connectors.xledger.simulator import XledgerSimulator
+from postroad.errors import DatabaseError
 from postroad.sdk.secrets import Secret
+from postroad.store import database
+from postroad.store.database import Database
+from postroad.telemetry import Point
 from tests import oracle
 from tests.flow.shown import entity_shown
 
@@ -35,3 +43,29 @@ def test_a_sync_with_its_books_on_postgresql(tmp_path: Path, postgresql_url: str
             assert {run["status"] for run in app.runs.list()} == {"succeeded"}
         shown = entity_shown(company, "timesheets")
         oracle.assert_same(shown.readable(), oracle.table(tmp_path / "lake", shown), (), "tables")
+
+
+def test_a_database_that_is_away_is_named_when_a_project_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="did not answer"):
+        App(Project("p", tmp_path, database="postgresql://postgres@127.0.0.1:1/postgres"))
+
+
+def test_a_writer_that_says_nothing_for_long_stops_no_other(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a worker that is frozen in the middle of a transaction, by SIGSTOP or with its machine."""
+    monkeypatch.setattr(database, "FROZEN", 100)
+    with closing(Database(postgresql_url)) as one, closing(Database(postgresql_url)) as other:
+        with pytest.raises(DatabaseError, match="did not answer"):
+            _write_while_frozen(one, other)
+        with one.write(Point.RUN_RENEWED) as db:  # by another connection
+            assert one.now(db)
+
+
+def _write_while_frozen(one: Database, other: Database) -> None:
+    with one.write(Point.RUN_RENEWED) as db:
+        began = time.monotonic()
+        with other.write(Point.RUN_RENEWED) as another:
+            assert other.now(another)
+        assert time.monotonic() - began < 30
+        one.now(db)

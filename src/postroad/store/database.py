@@ -13,18 +13,22 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from postroad.errors import DatabaseError, StateError
 from postroad.store import migrations
 from postroad.telemetry import Point, Watcher, unwatched
 
 WRITERS = 0x706F7374  # the advisory lock that all writers of one PostgreSQL database share
+FROZEN = 60_000  # milliseconds that a writer may say nothing: then PostgreSQL ends its transaction, and others go on
+
+_TURN = text("SELECT pg_advisory_xact_lock(:key), set_config('idle_in_transaction_session_timeout', :frozen, true)")
 
 
 class Database:
     """One SQLite file or PostgreSQL database; opens at the newest schema.
 
+    Every method raises DatabaseError if it does not answer.
     `clock` gives seconds since 1970 and is injected by tests; without it leases follow the clock of PostgreSQL,
     which all workers share, or of this machine on SQLite.
     """
@@ -38,7 +42,8 @@ class Database:
         self._engine = create_engine(url_, pool_pre_ping=not self.sqlite)
         if self.sqlite:
             event.listen(self._engine, "connect", _prepare_sqlite)
-        migrations.upgrade(self._engine)
+        with _named_errors():
+            migrations.upgrade(self._engine)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -56,7 +61,7 @@ class Database:
             if self.sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITERS})
+                connection.execute(_TURN, {"key": WRITERS, "frozen": str(FROZEN)})
             yield connection
             connection.commit()
         self.watcher(point)
@@ -79,8 +84,10 @@ class Database:
 def _named_errors() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
-        raise DatabaseError(f"the project's database did not answer: {error.orig}") from error
+    except DBAPIError as error:
+        if isinstance(error, OperationalError) or error.connection_invalidated:
+            raise DatabaseError(f"the project's database did not answer: {error.orig}") from error
+        raise
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:
