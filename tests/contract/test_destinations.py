@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from random import Random
+from string import ascii_letters
 from typing import Any
 
 import psycopg
@@ -144,3 +146,30 @@ class TestPostgresql(ReadableSuite):
             self._send([thing(1, 1, "fine"), thing(2, 1, "a\x00b")])
         self._send([thing(1, 1, "fine")])
         assert self._texts() == {1: "fine"}
+
+    def test_a_record_that_a_trigger_or_an_index_refuses_holds_up_no_other(self) -> None:
+        """Neither an outage nor a mistake of ours: its engine sends halves, down to that record."""
+        self._send([thing(1, 1, "fine")])
+        with psycopg.connect(self.url) as database:
+            database.execute(RAISES)
+            database.execute("create trigger guard before insert on things for each row execute function guard()")
+        with pytest.raises(BatchRefusedError, match="it is locked"):
+            self._send([thing(2, 1, "locked")])
+        long = "".join(Random(1).choices(ascii_letters, k=20_000))  # more than the index of the key takes
+        with pytest.raises(BatchRefusedError, match="maximum"):
+            self._send([{**thing(3, 1, "x"), "company": long}])
+
+    def test_what_a_record_holds_is_not_told(self) -> None:
+        """Also where the database quotes it."""
+        self._send([thing(1, 1, "1")])
+        with psycopg.connect(self.url) as database:
+            database.execute('alter table things add check (cast("Select" as integer) > 0)')
+        with pytest.raises(BatchRefusedError) as caught:
+            self._send([thing(2, 1, 'Ann "the" Vendor')])
+        assert str(caught.value).endswith("invalid input syntax for type integer: …")
+
+
+RAISES = """
+create function guard() returns trigger language plpgsql as
+$$ begin if new."Select" = 'locked' then raise exception 'it is locked'; end if; return new; end $$
+"""
