@@ -283,12 +283,22 @@ def test_what_a_person_has_to_mend_is_told(mongo: Mongo, code: int, kind: type[P
                 assert answers(to, [vendor("1", 1, "x")]) == ["applied"]
 
 
+@pytest.mark.parametrize("name", ["_deleted", "_id", "_deleted_at.day"])
+def test_a_column_that_readers_would_take_for_ours_is_told(mongo: Mongo, name: str) -> None:
+    """A row with `_deleted` would count as one that is."""
+    target = Entity("odd", ("number",), pa.schema([("number", pa.string()), (name, pa.string())]))
+    with closing(opened(mongo)) as to, pytest.raises(ConfigError, match="rename"):
+        answers(to, [{"number": "1", name: "x", OP.name: UPSERT, VERSION.name: 1}], target)
+
+
 @pytest.mark.parametrize(("url", "sentence"), [
     ("mongodb://us:wrong-password@127.0.0.1:1/?serverSelectionTimeoutMS=50", "did not take it"),
     ("mongodb://us:wrong-password@127.0.0.1:1/?serverSelectionTimeoutMS=50&tls=true", "did not take it"),
     ("mongodb://us:wrong@password@there/", "not understood"),
     ("postgresql://us:wrong-password@there/", "not understood"),
     ("mongodb://us:wrong-password@[there/?x", "not understood"),
+    ("mongodb://us:wrong-password@there:99999/", "not understood"),
+    ("mongodb://us:wrong-password@there/?tls=true&tlsCAFile=/nowhere", "not understood"),
 ])  # fmt: skip
 def test_an_address_that_leads_nowhere_is_told_by_the_check(mongo: Mongo, url: str, sentence: str) -> None:
     with closing(opened(mongo, url=Secret.literal(url))) as to:
@@ -396,7 +406,10 @@ def reachable(port: int) -> bool:
 
 
 def test_an_insert_that_lost_to_an_older_version_is_made_again(mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two workers insert a new key in the same moment: the server lets one of them through, whichever it is."""
+    """Two workers insert a new key in the same moment: the server lets one of them through, whichever it is.
+
+    The last one's other worker is taken back, as when a member that nobody followed steps down.
+    """
     late = [opened(mongo)]
 
     def raced(self: Any, requests: list[Any], **options: Any) -> Any:
@@ -409,9 +422,9 @@ def test_an_insert_that_lost_to_an_older_version_is_made_again(mongo: Mongo, mon
     with closing(opened(mongo)) as to:
         send(to, [vendor("0", 1)])
         monkeypatch.setattr(Collection, "bulk_write", raced)
-        rows = [vendor("1", 2, "wins"), vendor("2", 2, "loses"), vendor("3", 2, "wins")]
-        assert answers(to, rows) == ["applied", "unchanged", "applied"]
-    assert held(mongo) == {"0": "", "1": "wins", "2": "newer", "3": "wins"}
+        rows = [vendor("1", 2, "wins"), vendor("2", 2, "loses"), vendor("3", 2, "wins"), vendor("4", 2, "wins")]
+        assert answers(to, rows) == ["applied", "unchanged", "applied", "applied"]
+    assert held(mongo) == {"0": "", "1": "wins", "2": "newer", "3": "wins", "4": "wins"}
 
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])  # each has a collection

@@ -1,8 +1,9 @@
 """One package as one unordered bulk write, and what each of its operations came to.
 
 An insert that fails on its identity met a document that is there, or one that another worker inserted in the same
-moment, perhaps an older one. So those records are looked up, and what is older is written once more, without inserting.
-The look asks for what a majority has: an answer that rests on it is as durable as the write that it stands for.
+moment, perhaps an older one. So those records are looked up, and what is older, or gone again, is written once more:
+only what was seen there, or written, counts. The look asks for what a majority has: an answer that rests on it is as
+durable as the write that it stands for.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +29,7 @@ from postroad.connectors.mongodb.operations import DELETED_AT, DELETED_VERSION
 from postroad.records import VERSION, Outcome
 
 LOOKED_UP = 500  # documents in one question
+ROUNDS = 4  # of writing and looking, while others write the same keys
 FOREIGN = "the collection holds a document with this key that Postroad did not write: remove it, or name another target"
 
 Documents = Collection[dict[str, Any]]
@@ -52,10 +55,16 @@ class Bulk:
         """What became of each record. Errors that are no record's fault are raised, and then all is sent again."""
         self._refuse_unsayable()
         places = pc.indices_nonzero(self._body.column("update").is_valid()).to_pylist()
-        errors = self._send(places, upsert=True)
-        doubles = [place for place, error in errors.items() if error["code"] == DUPLICATE]
-        self._refuse({place: error for place, error in errors.items() if error["code"] != DUPLICATE})
-        unchanged = self._once_more(doubles, errors) if doubles else set()
+        unchanged: set[int] = set()
+        for number in range(ROUNDS):
+            errors = self._send(places)
+            self._refuse({place: error for place, error in errors.items() if error["code"] != DUPLICATE})
+            doubles = {place: error for place, error in errors.items() if error["code"] == DUPLICATE}
+            if not doubles:
+                break
+            places = self._once_more(doubles, unchanged, first=not number)
+        else:
+            self._later += places
         if self._body.column("update").null_count:  # deletes that are ignored
             silent = pc.and_(self._body.column("update").is_null(), self._body.column("problem").is_null())
             unchanged |= {*pc.indices_nonzero(silent).to_pylist()}
@@ -93,9 +102,9 @@ class Bulk:
             else:
                 self._rejected[told].append(place)
 
-    def _send(self, places: Sequence[int], *, upsert: bool) -> dict[int, Mapping[str, Any]]:
+    def _send(self, places: Sequence[int]) -> dict[int, Mapping[str, Any]]:
         """One bulk write; the errors by place."""
-        requests = list(self._requests(places, upsert=upsert))
+        requests = list(self._requests(places))
         if not requests:
             return {}
         try:
@@ -107,7 +116,7 @@ class Bulk:
             return {places[each["index"]]: each for each in told.get("writeErrors", ())}
         return {}
 
-    def _requests(self, places: Sequence[int], *, upsert: bool) -> Iterator[Any]:
+    def _requests(self, places: Sequence[int]) -> Iterator[Any]:
         """The driver takes operations one by one, so here alone there are Python objects, some of each record."""
         rows = self._body if len(places) == self._body.num_rows else self._body.take(pa.array(places, pa.int64()))
         columns = [rows.column(name).to_pylist() for name in ("filter", "update", "deleted")]
@@ -115,31 +124,34 @@ class Bulk:
             found = RawBSONDocument(wanted)
             if self._soft:  # a row that may be deleted already is a pipeline of one stage
                 change = RawBSONDocument(update)
-                yield UpdateOne(found, change if deleted else [change], upsert=upsert)
+                yield UpdateOne(found, change if deleted else [change], upsert=True)
             elif deleted:
-                yield ReplaceOne(found, {**decode(update), DELETED_AT: self._now}, upsert=upsert)
+                yield ReplaceOne(found, {**decode(update), DELETED_AT: self._now}, upsert=True)
             else:
-                yield ReplaceOne(found, RawBSONDocument(update), upsert=upsert)
+                yield ReplaceOne(found, RawBSONDocument(update), upsert=True)
 
-    def _once_more(self, doubles: Sequence[int], errors: Errors) -> set[int]:
-        """Records whose insert failed on some unique index; those that the collection has already, or newer."""
-        known = self._known(doubles)
+    def _once_more(self, errors: Errors, unchanged: set[int], *, first: bool) -> list[int]:
+        """Of records whose insert failed on some unique index those to be written again.
+
+        Those that the collection has already, or newer, are unchanged.
+        """
+        known = self._known([*errors])
         versions = self._body.column("version")
         deleted = self._body.column("deleted")
-        unchanged, again = set(), []
-        for place in doubles:
-            found = known.get(_told(self._identity(place)))
-            pattern = set(errors[place].get("keyPattern", ()))
-            if found is None and pattern != set(self._identity(place)):
-                self._refuse({place: errors[place]})
-            elif found is not None and not isinstance(found.get(VERSION.name), int):
+        again = []
+        for place, error in sorted(errors.items(), key=itemgetter(0)):
+            identity = self._identity(place)
+            found = known.get(_told(identity))
+            other = set(error.get("keyPattern", ())) != set(identity)
+            if found is not None and not isinstance(found.get(VERSION.name), int):
                 self._rejected[FOREIGN].append(place)
             elif found is not None and _newest(found, marks=deleted[place].as_py()) >= versions[place].as_py():
                 unchanged.add(place)
+            elif other and (found is None or not first):
+                self._refuse({place: error})
             else:
                 again.append(place)
-        self._refuse(self._send(again, upsert=False))
-        return unchanged
+        return again
 
     def _known(self, places: Sequence[int]) -> dict[Any, Mapping[str, Any]]:
         """The documents of these records, of each the identity and the versions."""

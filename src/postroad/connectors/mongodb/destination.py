@@ -16,7 +16,7 @@ from postroad.connectors.mongodb.errors import named_errors
 from postroad.connectors.mongodb.operations import ID, cut, operations
 from postroad.connectors.mongodb.settings import MongoSettings
 from postroad.connectors.mongodb.targets import ROWS, Db, prepare, rows_name
-from postroad.errors import AuthError, PostroadError
+from postroad.errors import AuthError, ConfigError, PostroadError
 from postroad.records import VERSION, Check, Entity, Outcome, Package
 from postroad.sdk.connector import Tools
 
@@ -129,7 +129,10 @@ class MongoDestination:
         url = self._settings.url.reveal()
         said = url.partition("?")[2].lower()
         options: dict[str, Any] = {name: value for name, value in DEFAULTS.items() if name.lower() not in said}
-        return MongoClient(url, **options)
+        try:
+            return MongoClient(url, **options)
+        except (ValueError, OSError) as error:  # a port that is none, a file of certificates that is not there
+            raise ConfigError(f"the url of a mongodb connection is not understood: {type(error).__name__}") from None
 
     @cached_property
     def _database(self) -> Db:

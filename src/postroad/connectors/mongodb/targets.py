@@ -8,7 +8,7 @@ from pymongo import IndexModel
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
-from postroad.connectors.mongodb.operations import DELETED, DELETED_AT
+from postroad.connectors.mongodb.operations import DELETED, DELETED_AT, DELETED_VERSION, ID
 from postroad.connectors.mongodb.settings import Index, MongoSettings
 from postroad.errors import ConfigError
 from postroad.records import VERSION, Entity
@@ -19,6 +19,7 @@ TOMBSTONES = "postroad_tombstones"
 KEY = "postroad_key"
 EXISTS = 48
 CONFLICTS = {85, 86}
+OWN = {ID, DELETED, DELETED_AT, DELETED_VERSION}
 DAY = 86_400  # seconds
 LONGEST_NAME = 200  # bytes, of 255 that a server takes for database and collection together
 
@@ -34,6 +35,7 @@ def prepare(database: Db, target: Entity, settings: MongoSettings) -> None:
     """Make what is missing; ConfigError if something else is there in its place."""
     if len(target.name.encode()) > LONGEST_NAME or "$" in target.name or target.name.startswith("system."):
         raise ConfigError(f"'{target.name}' cannot be the name of a collection: name another target")
+    _require_columns(target, settings)
     rows = rows_name(target.name, settings)
     found = {each["name"]: each for each in database.list_collections(filter={"name": {"$in": [target.name, rows]}})}
     for name, each in found.items():
@@ -52,6 +54,14 @@ def prepare(database: Db, target: Entity, settings: MongoSettings) -> None:
         _view(database, target.name, rows)
     elif found[target.name]["options"].get("viewOn") != rows:
         raise ConfigError(f"{target.name} is a view of something else than {rows}: name another target, or drop it")
+
+
+def _require_columns(target: Entity, settings: MongoSettings) -> None:
+    """A row with a field that only deleted ones have would be written, and seen by nobody."""
+    own = OWN - {ID} if settings.id == "key" and target.key == (ID,) else OWN
+    taken = sorted(own & {name.partition(".")[0] for name in target.schema.names})
+    if taken:
+        raise ConfigError(f"Postroad has fields {', '.join(taken)} of its own: rename these columns in the delivery")
 
 
 def _view(database: Db, name: str, rows: str) -> None:
