@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -119,6 +120,15 @@ def test_hostile_messages_are_refused_by_name_and_not_quoted(body: bytes, says: 
 def test_no_bytes_are_anything_but_an_event_or_refused(body: bytes) -> None:
     with pytest.raises(MessageError):
         decode(body)
+
+
+def test_a_text_that_never_ends_is_refused_at_once() -> None:
+    """With each quotation mark in it escaped, and as long as a message may be."""
+    began = time.monotonic()
+    for end in (b"", b"\\"):
+        with pytest.raises(MessageError):
+            decode(b'"' + b'\\"' * (MOST_BYTES // 2 - 1) + end)
+    assert time.monotonic() - began < 5
 
 
 def test_brackets_within_texts_are_not_counted() -> None:

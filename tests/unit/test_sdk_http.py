@@ -242,6 +242,14 @@ def test_a_body_over_the_limit_is_cut_off(packed: bool) -> None:
     assert not isinstance(error, TransientError)
 
 
+def test_a_body_that_is_packed_twice_is_not_unpacked() -> None:
+    """A thousand bytes of it may be a thousand million."""
+    body = gzip.compress(gzip.compress(b"x" * 100))
+    bench = Bench(httpx.Response(200, headers={"Content-Encoding": "gzip, gzip"}, stream=Chunks(body)))
+    assert "packed" in str(fails(bench))
+    assert bench.requests[0].headers["accept-encoding"] == "gzip, deflate"
+
+
 def test_a_damaged_body_is_transient() -> None:
     noise = httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Chunks(b"no gzip"))
     whole = httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=gzip.compress(b"x"))
@@ -317,7 +325,7 @@ def test_the_months_calls_are_capped() -> None:
     assert len(bench.requests) == 1
 
 
-@pytest.mark.parametrize("text", ["", "never", "Sun, 99 Oct 2026 01:30:00 GMT"])
+@pytest.mark.parametrize("text", ["", "never", "Sun, 99 Oct 2026 01:30:00 GMT", "Fri, 31 Dec 9999 23:59:59 -2300"])
 def test_an_unreadable_date_is_none(text: str) -> None:
     assert http_date(text) is None
 

@@ -30,7 +30,8 @@ INTEGERS = range(-(1 << 31), 1 << 31)  # of an attribute: greater ones travel as
 _REQUIRED = ("id", "source", "type")
 _OPTIONAL = ("subject", "dataschema", "time", "datacontenttype")
 _OWN = {"specversion", "data", "data_base64", *_REQUIRED, *_OPTIONAL}
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
+# A text that never ends is passed over at once: looked for anew at each quotation mark it would take hours.
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)
 
 Attribute = str | int | bool
 ABSENT = msgspec.UNSET
