@@ -22,6 +22,7 @@ from postroad.connectors.xledger.entities import TIMESHEETS
 from postroad.connectors.xledger.parse import parse
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.connectors.xledger.source import XledgerSource
+from postroad.engine.stop import Stop
 from postroad.errors import ConfigError, RemoteError
 from postroad.project import load_project
 from postroad.records import Payload, Want
@@ -239,7 +240,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def shell(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """A project of timesheets on that server; nobody waits between two tries."""
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr(Stop, "sleep", lambda *_: None)
     settings = f"{{connector: xledger, url: '{server.url}', token: secret://TOKEN, burst: 1000000}}"
     (tmp_path / "postroad.yaml").write_text(f"project: corpus\nconnections:\n  xledger: {settings}\n")
     (tmp_path / ".env").write_text(f"TOKEN={'t' * 30}\n")
