@@ -34,7 +34,7 @@ test: lint services
 	$(BIN)/pytest -n 3 --dist worksteal
 
 soak: install
-	POSTROAD_SOAK_KILLS=$(N) $(BIN)/pytest -m soak -n 0 --timeout 0 -s
+	TMPDIR=$${TMPDIR:-/tmp} POSTROAD_SOAK_KILLS=$(N) $(BIN)/pytest -m soak -n 0 --timeout 0 -s
 
 bench: install $(DLT)/stamp
 	@$(BIN)/python -m benchmarks

@@ -238,9 +238,8 @@ class _Guarded:
 
 @contextmanager
 def memory_folder() -> Iterator[Path]:
-    """A folder where fsync costs nothing, if this machine has such; crashes here are of processes, not of power."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+    """A folder of its own where fsync costs nothing, if tests/conftest.py found such."""
+    with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 
 

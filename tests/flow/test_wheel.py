@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from postroad.connectors.xledger.entities import EIGHT
 from tests.conftest import ROOT, absent
 
 UV = Path(sys.executable).with_name("uv")
+REACHES_PACKAGES = dict(os.environ)  # while the tests of this folder are read: when they run, no certificate is left
 MIGRATE = (
     "from sqlalchemy import create_engine; from postroad.store.migrations import migrate; "
     "migrate(create_engine('sqlite:///old.db'))"
@@ -60,9 +62,17 @@ class Stranger:
 
 
 @pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Stranger:
-    """Skipped by name where the packages cannot be had; a wheel that asks for more than is locked fails."""
-    found = Stranger(tmp_path_factory.mktemp("stranger"))
+def stranger(wheel: Path) -> Iterator[Stranger]:
+    """Skipped by name where the packages cannot be had; a wheel that asks for more than is locked fails.
+
+    Beside the checkout, so that uv need not copy half a gigabyte from its cache into memory.
+    """
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="stranger-", dir=ROOT / ".cache") as folder:
+        yield _with_wheel(Stranger(Path(folder)), wheel)
+
+
+def _with_wheel(found: Stranger, wheel: Path) -> Stranger:
     python = found.bin / "python"
     _typed([UV, "venv", "--quiet", "--python", sys.executable, found.bin.parent])
     try:
@@ -118,12 +128,12 @@ def test_an_old_database_is_migrated_by_what_the_wheel_holds(stranger: Stranger)
 def _install(python: Path, words: list[str]) -> None:
     """With uv; with pip where only pip knows the way to the packages, as in scripts/install."""
     try:
-        _typed([UV, "pip", "install", "--quiet", "--python", python, *words])
+        _typed([UV, "pip", "install", "--quiet", "--python", python, *words], env=REACHES_PACKAGES)
     except subprocess.CalledProcessError:
         if "--offline" in words:
             raise
         pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-input"]
-        _typed([*pip, "--disable-pip-version-check", *words])
+        _typed([*pip, "--disable-pip-version-check", *words], env=REACHES_PACKAGES)
 
 
 def _typed(words: Any, **settings: Any) -> str:
