@@ -45,8 +45,10 @@ IN_DELIVERIES = {
     P.MESSAGE_SETTLED,
     P.MESSAGE_PUT_BACK,
     P.SUBSCRIPTION_SET,
+    P.AUDIT_FILE,
     P.MESSAGES_DROPPED,
 }
+AT_ONCE = {P.DISPATCHED, P.MESSAGE_TAKEN, P.PACKAGE_SENT, P.MESSAGE_SETTLED}  # passed by any delivery
 TWO = (Delivery("toy.books", HERE), Delivery("toy.books", THERE))
 
 
@@ -226,7 +228,7 @@ def _dropped(post: Post, trap: Trap) -> None:
 
 
 ACTS = {
-    _dropped: {P.MESSAGES_DROPPED},
+    _dropped: {P.AUDIT_FILE, P.MESSAGES_DROPPED},
     _first: {P.DISPATCHED, P.MESSAGE_TAKEN, P.PACKAGE_SENT, P.MESSAGE_SETTLED},
     _refused: {P.PACKAGE_SENT, P.MESSAGE_SETTLED},
     _outage: {P.MESSAGE_PUT_BACK},
@@ -284,7 +286,7 @@ def test_the_same_on_postgresql(folder: Path, postgresql_url: str, monkeypatch: 
 
 changed = st.dictionaries(st.integers(0, 7), st.none() | st.sampled_from("abc"), min_size=1, max_size=6)
 traps = st.builds(
-    Trap, st.sampled_from(sorted(IN_DELIVERIES - {P.SUBSCRIPTION_SET, P.MESSAGE_PUT_BACK, P.MESSAGES_DROPPED})),
+    Trap, st.sampled_from(sorted(AT_ONCE)),
     st.integers(1, 3), st.sampled_from(Side),
 )  # fmt: skip
 steps = st.one_of(
@@ -357,7 +359,7 @@ def _assert_all_is_final(app: App) -> None:
 
 def test_settled_messages_are_dropped_after_a_time(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """With their moves, in small transactions; what comes later has numbers of its own."""
-    monkeypatch.setattr("postroad.tracking.messages.AT_ONCE", 1)
+    monkeypatch.setattr("postroad.tracking.audit.AT_ONCE", 1)
     post.deliver()
     post.now += 29 * 86_400
     post.change({7: "later"})

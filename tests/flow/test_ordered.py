@@ -30,7 +30,7 @@ from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, Tools
 from tests.flow.doomed import LEASES_ARE_OVER, Side, Trap
 from tests.flow.post import HERE, Post, memory_folder, small_messages
-from tests.flow.test_deliveries import IN_DELIVERIES, P
+from tests.flow.test_deliveries import AT_ONCE
 
 
 @dataclass
@@ -262,7 +262,7 @@ def test_others_are_not_held_up(post: Post, receiver: Arrivals) -> None:
 
 changed = st.dictionaries(st.integers(0, 5), st.none() | st.sampled_from("abc"), min_size=1, max_size=5)
 traps = st.builds(
-    Trap, st.sampled_from(sorted(IN_DELIVERIES - {P.SUBSCRIPTION_SET, P.MESSAGE_PUT_BACK, P.MESSAGES_DROPPED})),
+    Trap, st.sampled_from(sorted(AT_ONCE)),
     st.integers(1, 3), st.sampled_from(Side),
 )  # fmt: skip
 moods = st.lists(st.sampled_from(["well", "down", "later", "lost", "refused", "spoiled", "riddle"]), max_size=5)

@@ -13,6 +13,7 @@ from postroad.app.queue import QueueStatus, check_queue, open_queue, queue_statu
 from postroad.catalog.deliveries import SubscriptionStatus, forgotten, subscription_status
 from postroad.engine.dispatch import dispatch
 from postroad.engine.drain import Delivered, Drain
+from postroad.engine.forget import forget
 from postroad.engine.receipts import Receipts
 from postroad.engine.resend import Resend, again, resends
 from postroad.engine.route import Route, from_json
@@ -180,8 +181,9 @@ class Deliveries:
         return json.dumps(rows.to_pylist()[0], ensure_ascii=False, default=str)
 
     def _drop_settled(self) -> None:
-        with suppress(DatabaseError):  # the next run or worker does it
-            self._app.tracking.messages.drop_settled(self._app.project.keep_messages)
+        app = self._app
+        with suppress(DatabaseError, LakeError):  # the next run or worker does it
+            forget(app.tracking, app.lake.disk, app.heart, app.stop, app.project.keep_messages)
 
     def _failing(self, name: str) -> str | None:
         """Why a subscription waits or is paused since an earlier run; None if it is not, or by a person's wish."""

@@ -126,6 +126,7 @@ class _Question:
         current = current_row(self._dataset, self._key)
         found = list(islice(versions_of(self._dataset, self._key), most + 1))
         traced = [self._version(each, current) for each in found[:most]]
+        self._remember()
         values = None if current is None else current.row.to_pylist()[0]
         newest = traced[0] if traced else None
         return Trace(
@@ -145,8 +146,15 @@ class _Question:
         known = [each["name"] for each in tracking.subscriptions.all() if each["dataset"] == self._dataset.name]
         names = [*flows, *(name for name in known if name not in flows)]
         return [
-            Whereabouts(tracking, self._dataset, self._key, name, flows.get(name), self._rejections) for name in names
+            Whereabouts(tracking, self._dataset, self._key, self._text, name, flows.get(name), self._rejections)
+            for name in names
         ]
+
+    def _remember(self) -> None:
+        """Add the rejections that tracking has forgotten and that the versions asked for had."""
+        known = {row["id"]: row for each in self._subscriptions for row in each.forgotten()}
+        known |= {row["id"]: row for row in self._rejections}
+        self._rejections = [known[number] for number in sorted(known, reverse=True)]
 
     def _version(self, found: Found, current: Found | None) -> TracedVersion:
         row = found.row.select(["_op", "_changed_at", "_run"]).to_pylist()[0]

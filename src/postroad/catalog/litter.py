@@ -11,7 +11,7 @@ from postroad.lake import Dataset, Lake
 from postroad.lake.names import STAGED, twin
 from postroad.tracking import Tracking
 
-ZONES = ("landing", "rejected", "changes", "tables")
+ZONES = ("landing", "rejected", "changes", "tables", "audit")
 
 
 def missing(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list[str]:
@@ -25,7 +25,7 @@ def missing(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list
 
 
 def litter(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list[str]:
-    """Files below `landing`, `rejected`, `changes` and `tables` that nothing refers to."""
+    """Files below `landing`, `rejected`, `changes`, `tables` and `audit` that nothing refers to."""
     known = {name for path in _listed(tracking) for name in (*_names(path), twin(path))}
     for dataset in datasets:
         for log in (dataset.changes, dataset.table):
@@ -35,7 +35,7 @@ def litter(tracking: Tracking, lake: Lake, datasets: Iterable[Dataset]) -> list[
 
 def _listed(tracking: Tracking) -> list[str]:
     named = [row["path"] for row in tracking.files.listed()]
-    return [*tracking.feeds.landed_paths(), *tracking.rejections.files(), *named]
+    return [*tracking.feeds.landed_paths(), *tracking.rejections.files(), *tracking.audit.files(), *named]
 
 
 def _names(path: str) -> tuple[str, str]:

@@ -6,12 +6,13 @@ stored for a record that arrived, so nothing here can be out of date.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from postroad.catalog.deliveries import disagreement
+from postroad.catalog.remembered import Remembered
 from postroad.lake import Dataset
 from postroad.lake.finding import Found, KeyValues, rows_in
 from postroad.lake.slices import Slice
@@ -49,13 +50,17 @@ class Delivered:
 
 
 class Whereabouts:
-    """The versions of one key in one subscription. `rejections` are those of the key, newest first."""
+    """The versions of one key in one subscription. `rejections` are those of the key, newest first.
+
+    What tracking has forgotten is read from audit files; `forgotten` are the rejections of the key found there.
+    """
 
     def __init__(
         self,
         tracking: Tracking,
         dataset: Dataset,
         key: KeyValues,
+        text: str,
         name: str,
         delivery: Delivery | None,
         rejections: Sequence[Row],
@@ -66,6 +71,7 @@ class Whereabouts:
         self._key = key
         self._delivery = delivery
         self._known = tracking.subscriptions.get(name)
+        self._remembered = Remembered(tracking, dataset.disk, name, text)
         self._rejections = [row for row in rejections if row["subscription"] == name]
         self._first: list[Row] | None = None  # the messages that name files of the table
         self._there: dict[int, list[Slice]] = {}  # and where those have the key, by version
@@ -88,7 +94,14 @@ class Whereabouts:
         if found.version > self._known["offset"]:
             return Delivered(self.name, Status.RECEIVED, "not dispatched yet")
         sentence = "it was sent and answered; its message is not remembered any more"
+        if self._remembered.gone:
+            sentence = f"it was sent; {self._remembered.gone} says more and cannot be read: put it back from a backup"
         return Delivered(self.name, Word.PROCESSED, sentence) if self._was_sent(found, newest=newest) else None
+
+    def forgotten(self) -> Collection[Row]:
+        """The rejections of the key that audit files keep: of the versions that were asked for, and as it began."""
+        self._places()
+        return self._remembered.rejections.values()
 
     def trouble(self) -> str | None:
         """Why nothing is sent at the moment: another rule, a pause, a refusal, an outage; None if it is not so."""
@@ -112,7 +125,7 @@ class Whereabouts:
         """
         named = [
             row
-            for row in self._tracking.messages.naming(self.name, found.place.path)
+            for row in self._remembered.naming(found.place.path, found.version)
             if _holding(row, [found.place]) is not None
         ]
         told = self._told(found, named[-1], found.place) if named else None
@@ -126,8 +139,8 @@ class Whereabouts:
     def _places(self) -> Mapping[int, list[Slice]]:
         """Where the files of the table hold the key that the subscription began with."""
         if self._first is None:
-            self._first = self._tracking.messages.naming(self.name, f"{self._dataset.table.folder}/")
             folder = f"{self._dataset.table.folder}/"
+            self._first = self._remembered.naming(folder)
             for path in sorted({path for row in self._first for path, *_ in row["slices"] if path.startswith(folder)}):
                 try:
                     rows = list(rows_in(self._dataset.disk, path, self._dataset.table_schema, self._dataset, self._key))
@@ -151,7 +164,7 @@ class Whereabouts:
     def _told(self, found: Found, message: Row, place: Slice) -> Delivered:
         answers = message["attempts"] + (message["settled_at"] is not None)
         at = moment(message["settled_at"] or message["dispatched_at"])
-        for row in self._rejections:
+        for row in (*self._rejections, *self._remembered.rejections.values()):
             if row["version"] == found.version and row["payload"] == message["id"]:
                 refused = row["status"] == "rejected"
                 status = Status.REJECTED if refused else Status.DISCARDED

@@ -26,12 +26,15 @@ BATCH = 12_500  # rows of each side that a comparison holds at once
 class SortedFile:
     """One Parquet file being written; rows come in ascending key order."""
 
-    def __init__(self, disk: Disk, name: str, schema: pa.Schema, key: Key, point: Point) -> None:
+    def __init__(
+        self, disk: Disk, name: str, schema: pa.Schema, key: Key, point: Point, group: int = ROW_GROUP
+    ) -> None:
         self._disk = disk
         self.name = name
         self._schema = schema
         self._key = key
         self._point = point
+        self._group = group
         self._file = disk.create(name)
         self._writer = pq.ParquetWriter(self._file, schema, **_options(schema, key))
         self._waiting: list[pa.Table] = []
@@ -47,7 +50,7 @@ class SortedFile:
         self.last = key_at(rows, self._key, rows.num_rows - 1)
         self.rows += rows.num_rows
         self._waiting.append(rows)
-        if is_group(self._waiting):
+        if is_group(self._waiting, self._group):
             self._flush()
 
     def close(self) -> int:
@@ -64,17 +67,17 @@ class SortedFile:
     def _flush(self) -> None:
         if self._waiting:
             self._writer.write_table(
-                pa.concat_tables(self._waiting).select(self._schema.names), row_group_size=ROW_GROUP
+                pa.concat_tables(self._waiting).select(self._schema.names), row_group_size=self._group
             )
         self._waiting = []
         pa.default_memory_pool().release_unused()
 
 
-def is_group(tables: Sequence[pa.Table]) -> bool:
+def is_group(tables: Sequence[pa.Table], most: int = ROW_GROUP) -> bool:
     """Whether rows that wait are enough for a row group; more of them would only cost memory."""
     rows = sum(table.num_rows for table in tables)
     size = sum(int(table.nbytes) for table in tables)  # of a slice its own bytes, not those of all that it is cut from
-    return rows >= ROW_GROUP or size >= GROUP_BYTES
+    return rows >= most or size >= GROUP_BYTES
 
 
 def _options(schema: pa.Schema, key: Key) -> dict[str, Any]:

@@ -245,6 +245,18 @@ moves = Table(
     sqlite_autoincrement=True,
 )
 
+exports = Table(
+    "exports",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("subscription", String, primary_key=True),
+    Column("from_version", BigInteger, nullable=False),
+    Column("to_version", BigInteger, nullable=False),
+    Column("begins", Boolean, nullable=False),
+    Column("messages", BigInteger, nullable=False),
+    Index("exports_by_version", "subscription", "to_version"),
+)
+
 leases = Table(
     "leases",
     metadata,

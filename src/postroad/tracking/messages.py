@@ -1,11 +1,11 @@
 """Messages: what of a dataset was dispatched to a subscription, as claim checks, and what the receiver said of it.
 
-Written only here, apart from their leases (`queue`): the tables `messages` and `moves`. Messages and their
-subscription's offset are one transaction: a crash before it leaves nothing, and the same rows are dispatched again; a
-crash after it leaves messages that any worker drains. A message's outcome, the children that carry on what it left
-unanswered, and the rejections of its records are one transaction too, fenced by the token of its lease: a crash before
-it leaves the message queued, and it is sent again, which the receiver's versions make harmless; a worker that slept
-through its lease can write nothing. Nothing is written for a record that was accepted.
+Written only here, apart from their leases (`queue`) and their end (`audit`): the tables `messages` and `moves`.
+Messages and their subscription's offset are one transaction: a crash before it leaves nothing, and the same rows are
+dispatched again; a crash after it leaves messages that any worker drains. A message's outcome, the children that carry
+on what it left unanswered, and the rejections of its records are one transaction too, fenced by the token of its lease:
+a crash before it leaves the message queued, and it is sent again, which the receiver's versions make harmless; a worker
+that slept through its lease can write nothing. Nothing is written for a record that was accepted.
 
 A message that is handed over stays queued, is marked, and due when its receipt should have come: a crash before that
 sends it again. What a receipt says is one transaction, whoever holds the message: it is true however late it comes. A
@@ -20,13 +20,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Text, cast, delete, func, insert, select, update
+from sqlalchemy import Connection, Text, cast, func, insert, select, update
 
 from postroad.errors import BusyError, LostClaimError, StateError
 from postroad.status import HELD, OPEN, Status
 from postroad.store.database import Database
 from postroad.store.rows import Row, first, many
-from postroad.store.schema import messages, moves, subscriptions
+from postroad.store.schema import messages, subscriptions
 from postroad.telemetry import Point
 from postroad.tracking.holder import proven_dead
 from postroad.tracking.moves import move_message, move_queued, note_move, note_new
@@ -39,7 +39,7 @@ WORKER, RECEIPT = "worker", "receipt"
 EXPIRED = "expired"
 AWAITED = (Status.QUEUED, Status.IN_DOUBT)  # what a receipt may settle
 _FREE = {"token": None, "holder": None, "lease_until": None, "leases": 0}
-AT_ONCE = 1_000  # messages that one statement writes or drops
+AT_ONCE = 1_000  # messages that one statement writes
 _NEW_ALL = insert(messages).returning(messages.c.id, sort_by_parameter_order=True)
 _NEW = insert(messages).returning(messages.c.id)  # made once, as are those of the other books
 
@@ -312,29 +312,6 @@ class Messages:
             still = messages.c.status.in_(OPEN) | messages.c.id.in_(self._rejections.refused_messages())
             checks = db.execute(select(messages.c.slices).where(still)).scalars()
             return any(path.startswith(f"{folder}/") for slices in checks for path, *_ in slices)
-
-    def drop_settled(self, after: float) -> int:
-        """Drop what was settled so many seconds ago, with its moves and closed rejections; how many messages that were.
-
-        A message stays while a record of it is rejected, and as long after that ended; and while one that came of it is
-        open. A thousand in a transaction: a crash between two leaves the rest to the next call.
-        """
-        dropped = 0
-        while found := self._settled(after):
-            with self._database.write(Point.MESSAGES_DROPPED) as db:
-                # Nobody but us writes to what is settled, and two that drop the same drop it once.
-                db.execute(delete(moves).where(moves.c.message.in_(found)))
-                self._rejections.drop(db, found)
-                dropped += int(db.execute(delete(messages).where(messages.c.id.in_(found))).rowcount)
-        return dropped
-
-    def _settled(self, after: float) -> list[int]:
-        open_child = select(messages.c.parent).where(messages.c.status.in_(OPEN) & messages.c.parent.is_not(None))
-        with self._database.read() as db:
-            before = self._database.now(db) - int(after * 1e6)
-            settled = (messages.c.settled_at < before) & messages.c.status.not_in(OPEN)
-            needed = messages.c.id.in_(open_child) | messages.c.id.in_(self._rejections.refused_messages(before))
-            return list(db.execute(select(messages.c.id).where(settled & ~needed).limit(AT_ONCE)).scalars())
 
     def _new_all(
         self, db: Connection, name: str, numbers: Sequence[int], drafts: Sequence[Draft], now: int, actor: str

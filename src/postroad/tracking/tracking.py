@@ -8,6 +8,7 @@ from collections.abc import Callable
 from postroad.store.database import Database
 from postroad.telemetry import Watcher, unwatched
 from postroad.tracking.alerts import Alerts
+from postroad.tracking.audit import Audit
 from postroad.tracking.budget import TrackedBudget
 from postroad.tracking.feeds import Feeds
 from postroad.tracking.files import Files
@@ -43,6 +44,7 @@ class Tracking:
         self.rejections = Rejections(self.database)
         self.subscriptions = Subscriptions(self.database)
         self.messages = Messages(self.database, self.rejections)
+        self.audit = Audit(self.database, self.rejections)
         self.queue: Queue = EmbeddedQueue(self.database)
         self.budget = TrackedBudget(self.database)
 
