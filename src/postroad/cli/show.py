@@ -135,8 +135,12 @@ def _text(value: Any, *, grouped: bool) -> str:
         return ""
     if isinstance(value, Decimal):
         return f"{value:f}"
+    if isinstance(value, list | dict):
+        return json.dumps(value, default=_plain, ensure_ascii=False)
     return f"{value:,}" if grouped and isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -14,6 +14,7 @@ from postroad.engine.heart import Heart
 from postroad.engine.stop import Stop
 from postroad.errors import ConfigError
 from postroad.lake import Dataset, Hand, Lake
+from postroad.lake.nesting import unlike
 from postroad.lake.parquet import conform
 from postroad.project import Sync
 from postroad.records import AMBIGUOUS, CHANGED_AT, OP, RUN, VERSION, Entity, Feed, Payload, Refusal
@@ -125,7 +126,9 @@ class Bench:
         stored = self.lake.dataset(self.connection, entity).changes.schema() or pa.schema([])
         names = {*entity.schema.names, *RESERVED}
         extra = [column.with_nullable(True) for column in stored if column.name not in names]
-        return replace(entity, schema=pa.schema([*entity.schema, *extra])) if extra else entity
+        known = [_whole(column, stored) for column in entity.schema]
+        changed = bool(extra) or any(one is not other for one, other in zip(known, entity.schema, strict=True))
+        return replace(entity, schema=pa.schema([*known, *extra])) if changed else entity
 
     def forget_columns(self, name: str) -> None:
         """Look at the lake's columns again: they have changed."""
@@ -171,6 +174,18 @@ class Bench:
 def parsed_schema(entity: Entity) -> pa.Schema:
     """The schema of parsed rows before the lake adds version and run."""
     return pa.schema([*entity.schema, OP, CHANGED_AT, AMBIGUOUS])
+
+
+def _whole(column: pa.Field, stored: pa.Schema) -> pa.Field:
+    """A column of lists or structures as the lake has it, if the declaration lacks one of the members there.
+
+    No run goes on so (`columns.widen`); but what the lake has is read and delivered whole.
+    """
+    if not pa.types.is_nested(column.type) or column.name not in stored.names:
+        return column
+    there = stored.field(column.name).type
+    lost = any(each.other is None for each in unlike(column.name, there, column.type))
+    return column.with_type(there) if lost else column
 
 
 def _holds(feed: Feed, entity: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from postroad.lake.nesting import differs
 from postroad.lake.streams import with_keys
 from postroad.records import VERSION, Entity, key_texts
 
@@ -56,11 +57,8 @@ def _places(ours: pa.ChunkedArray, theirs: pa.ChunkedArray | None) -> list[int]:
     if theirs is None:
         return _true(pc.is_valid(ours))
     try:
-        wanted = _numbers(ours.cast(theirs.type, safe=False))
-        held = _numbers(theirs)
-        both = pc.fill_null(pc.not_equal(wanted, held), False)
-        return _true(pc.or_(both, pc.not_equal(pc.is_null(wanted), pc.is_null(held))))
-    except (pa.ArrowException, TypeError):  # lists and structures, which Arrow does not compare: loops over a sample
+        return _true(differs(_numbers(ours.cast(theirs.type, safe=False)), _numbers(theirs)))
+    except (pa.ArrowException, TypeError):  # types that Arrow does not compare: loops over a sample
         pairs = zip(ours.to_pylist(), theirs.to_pylist(), strict=True)
         return [at for at, (one, other) in enumerate(pairs) if one != other]
 

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from postroad.lake.nesting import differs
 from postroad.records import DELETE
 
 Stream = Iterator[pa.Table]
@@ -227,16 +228,11 @@ def _to_upsert(wanted: pa.Table, found: pa.Table, key: Key, columns: Key, absent
     known = pc.is_in(key_column(wanted, key), key_column(found, key).combine_chunks())
     same_keys = wanted.filter(known)
     before = with_keys(found, wanted, key)
-    differs = reduce(pc.or_, (_differs(same_keys.column(name), before.column(name)) for name in columns))
-    changed = same_keys.filter(differs)
+    different = reduce(pc.or_, (differs(same_keys.column(name), before.column(name)) for name in columns))
+    changed = same_keys.filter(different)
     if absent and changed.num_rows:
         changed = filled(changed, before, key, absent)
     return _merged(wanted.filter(pc.invert(known)), changed, key)
-
-
-def _differs(one: pa.ChunkedArray, other: pa.ChunkedArray) -> Any:
-    values = pc.fill_null(pc.not_equal(one, other), False)
-    return pc.or_(values, pc.not_equal(pc.is_null(one), pc.is_null(other)))
 
 
 def _plain(column: Any) -> pa.Array:

@@ -108,6 +108,8 @@ def _bound(test: Test, kind: pa.DataType) -> Bound:
     name = test.column
     if test.sign == "is null":
         return lambda rows: pc.is_null(rows.column(name))
+    if T.is_nested(kind):
+        raise WhereError(f"{name} holds lists or structures, of which a condition only asks `is null`")
     if test.sign == "like":
         if not (T.is_string(kind) or T.is_large_string(kind)):
             raise WhereError(f"{name} is {kind}, and like is for texts")

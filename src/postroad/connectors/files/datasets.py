@@ -11,9 +11,10 @@ from typing import Final
 
 import pyarrow as pa
 
+from postroad.connectors.files.lists import ListColumn
 from postroad.connectors.files.patterns import places
 from postroad.connectors.files.settings import DatasetSettings, FileColumnSettings, FilesSettings
-from postroad.records import ALL, Entity, Feed, Scope
+from postroad.records import ALL, Entity, Feed, Scope, column_name
 from postroad.sdk.sheets.columns import Column, Layout
 
 READER = 1  # raised when the same file would be read differently, so that all files are read again
@@ -23,12 +24,13 @@ UPSERTS = Scope(adds=True)
 
 @dataclass(frozen=True)
 class DeclaredDataset:
-    """One dataset: its settings, columns, and the zone of its times."""
+    """One dataset: its settings, columns, the zone of its times, and columns that hold lists."""
 
     name: str
     settings: DatasetSettings
     columns: tuple[Column, ...]
     zone: str
+    lists: tuple[ListColumn, ...] = ()
 
     @cached_property
     def entity(self) -> Entity:
@@ -44,6 +46,7 @@ class DeclaredDataset:
             pa.field(each.name, each.type, nullable=each.name not in key, metadata={"source": each.caption})
             for each in self.columns
         ]
+        theirs += [pa.field(each.name, each.type, metadata={"source": each.caption}) for each in self.lists]
         return Entity(self.name, key, pa.schema([*ours, *theirs]))
 
     @property
@@ -72,10 +75,12 @@ class DeclaredDataset:
     def fingerprint(self, folder: str) -> str:
         """A digest of the declaration and the folder: under another one no file counts as read."""
         settings = self.settings
-        layout = [(each.caption, each.name, each.kind, each.round, each.format) for each in self.columns]
-        facts = [READER, folder, settings.files, settings.holds, settings.format, layout, settings.key]
+        layout = list(map(_facts, self.columns))
+        facts: list[object] = [READER, folder, settings.files, settings.holds, settings.format, layout, settings.key]
         facts += [settings.encoding, settings.delimiter, settings.quote, settings.header, settings.sheet]
         facts += [settings.file_as, settings.line_as, settings.decimal_sign, settings.nulls, self.zone]
+        if self.lists:  # without them it is what it was before there were any
+            facts.append([(each.caption, list(map(_facts, each.members))) for each in self.lists])
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
@@ -103,8 +108,17 @@ class Datasets:
 
 def _dataset(name: str, settings: DatasetSettings, zone: str) -> DeclaredDataset:
     columns = tuple(_column(caption, each) for caption, each in settings.columns.items())
-    return DeclaredDataset(name, settings, columns, zone)
+    lists = tuple(
+        ListColumn(caption, column_name((caption,)), tuple(_column(name, each) for name, each in members.items()))
+        for caption, members in settings.lists.items()
+    )
+    return DeclaredDataset(name, settings, columns, zone, lists)
 
 
 def _column(caption: str, settings: FileColumnSettings) -> Column:
     return Column(caption, settings.named(caption), settings.type, settings.round, settings.format)
+
+
+def _facts(column: Column) -> tuple[object, ...]:
+    """All that decides how a column is read."""
+    return column.caption, column.name, column.kind, column.round, column.format

@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from postroad.connectors.files.datasets import DeclaredDataset
+from postroad.connectors.files.lists import member, of_values
 from postroad.connectors.files.rows import Batch
 from postroad.connectors.files.workbooks import batch_of
 from postroad.sdk.casting import Bad
-from postroad.sdk.sheets.cells import Reading
+from postroad.sdk.sheets.cells import Reading, convert
 from postroad.sdk.sheets.grid import Batch as SheetBatch
 
 BATCH = 10_000
@@ -31,14 +32,20 @@ def batches_of(body: bytes, first: int, dataset: DeclaredDataset) -> Iterator[Ba
     filled = [at for at, line in enumerate(lines) if line.strip()]
     for start in range(0, len(filled), BATCH):
         some = filled[start : start + BATCH]
-        batch = _batch([lines[at] for at in some], [first + at for at in some], dataset)
-        yield batch_of(batch, dataset, reading, lambda line, caption: f"line {line}, {caption},")
+        yield _batch([lines[at] for at in some], [first + at for at in some], dataset, reading)
 
 
-def _batch(lines: Sequence[bytes], numbers: Sequence[int], dataset: DeclaredDataset) -> SheetBatch:
+def _batch(lines: Sequence[bytes], numbers: Sequence[int], dataset: DeclaredDataset, reading: Reading) -> Batch:
     rows, bad = _decoded(lines, numbers)
-    wanted = [[_member(row, each.caption) for row in rows] for each in dataset.columns]
-    return SheetBatch(numbers, wanted, lambda row: lines[row].decode("utf-8", "backslashreplace").rstrip("\r"), bad)
+    wanted = [[member(row, each.caption) for row in rows] for each in dataset.columns]
+    cells = SheetBatch(numbers, wanted, lambda row: lines[row].decode("utf-8", "backslashreplace").rstrip("\r"), bad)
+    batch = batch_of(cells, dataset, reading, lambda line, caption: f"line {line}, {caption},")
+    good = [row for at, row in enumerate(rows) if at not in bad]
+    batch.lists = [
+        of_values([member(row, each.caption) for row in good], each, lambda values, one: convert(values, one, reading))
+        for each in dataset.lists
+    ]
+    return batch
 
 
 def _decoded(lines: Sequence[bytes], numbers: Sequence[int]) -> tuple[Sequence[Mapping[str, Any]], dict[int, Bad]]:
@@ -67,12 +74,3 @@ def _members(line: bytes) -> tuple[Mapping[str, Any], Bad | None]:
     if not isinstance(found, dict):
         return {}, Bad("wrong_type", "is no object")
     return found, None
-
-
-def _member(row: Mapping[str, Any], caption: str) -> Any:
-    if caption in row or "." not in caption:
-        return row.get(caption)
-    value: Any = row
-    for step in caption.split("."):
-        value = value.get(step) if isinstance(value, dict) else None
-    return value

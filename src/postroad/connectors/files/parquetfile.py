@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from postroad.connectors.files.datasets import DeclaredDataset
 from postroad.connectors.files.dialect import require_columns
+from postroad.connectors.files.lists import of_array, require_lists
 from postroad.connectors.files.rows import Batch
 from postroad.connectors.files.values import convert as convert_texts
 from postroad.errors import RemoteError
@@ -41,7 +42,9 @@ class Slice:
 def slices(opened: BinaryIO, size: int, dataset: DeclaredDataset, name: str) -> Iterator[Slice]:
     """The slices of a file, none for one without rows; RemoteError for one that cannot be used."""
     file = _readable(lambda: pq.ParquetFile(opened, buffer_size=BUFFER, pre_buffer=False), name)
-    require_columns([each.caption for each in dataset.columns], file.schema_arrow.names, name)
+    captions = [each.caption for each in dataset.columns] + [each.caption for each in dataset.lists]
+    require_columns(captions, file.schema_arrow.names, name)
+    require_lists(dataset.lists, file.schema_arrow, name)
     rows = file.metadata.num_rows
     if rows <= MOST_ROWS and size <= SLICE:
         opened.seek(0)
@@ -68,8 +71,14 @@ def batches_of(body: bytes, first: int, dataset: DeclaredDataset) -> Iterator[Ba
             _converted(batch.column(each.caption), each, dataset) if each.caption in names else None
             for each in dataset.columns
         ]
+        lists = [
+            of_array(batch.column(each.caption), each, lambda values, one: _converted(values, one, dataset))
+            if each.caption in names
+            else None
+            for each in dataset.lists
+        ]
         lines = pa.arange(first, first + batch.num_rows)
-        yield Batch(lines, columns, _raw_of(batch), lambda row, caption: f"row {row}, {caption},")
+        yield Batch(lines, columns, _raw_of(batch), lambda row, caption: f"row {row}, {caption},", lists=lists)
         first += batch.num_rows
 
 

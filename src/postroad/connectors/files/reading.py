@@ -16,7 +16,7 @@ from postroad.connectors.files.datasets import DeclaredDataset
 from postroad.connectors.files.dialect import form_of
 from postroad.connectors.files.encodings import as_utf8, encoding_of
 from postroad.connectors.files.places import Found, Place
-from postroad.connectors.files.settings import ENDINGS, FilesSettings, Format
+from postroad.connectors.files.settings import ENDINGS, WITH_LISTS, FilesSettings, Format
 from postroad.connectors.files.settled import values_of
 from postroad.errors import RemoteError
 from postroad.records import Json
@@ -59,6 +59,11 @@ class Reading:
 
     def pages(self) -> Iterator[Page]:
         """The pages; RemoteError for a file that cannot be used, ChangedError for one that changes meanwhile."""
+        if self._dataset.lists and self.format not in WITH_LISTS:
+            raise RemoteError(
+                f"{self._file.name} is {self.format}, which has no lists: declare its dataset without, or under a "
+                "pattern of its own"
+            )
         pages = {"csv": self._csv, "jsonl": self._lines, "parquet": self._parquet}.get(self.format, self._workbook)
         return pages()
 

@@ -9,11 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from postroad.connectors.files.datasets import DeclaredDataset
+from postroad.connectors.files.lists import ListColumn
 from postroad.errors import RemoteError
 from postroad.records import AMBIGUOUS, CHANGED_AT, OP, UPSERT, Refusal, Rows, key_texts
 from postroad.sdk.casting import Bad, true_rows
 from postroad.sdk.sheets.cells import Converted
 from postroad.sdk.sheets.columns import Column
+
+Present = dict[Column | ListColumn, Converted]
 
 
 @dataclass
@@ -21,7 +24,7 @@ class Batch:
     """Some rows of a file: their lines, their columns in the declared order (None: absent), and how to show one.
 
     `place` begins the sentence of a refusal: line and caption, or the cell of a sheet. `refused` are rows that have no
-    columns at all.
+    columns at all. `lists` are the columns of lists, in the declared order; none: this kind of file has no lists.
     """
 
     lines: pa.Array
@@ -29,6 +32,7 @@ class Batch:
     raw: Callable[[int], str]
     place: Callable[[int, str], str]
     refused: Sequence[Refusal] = field(default_factory=list)
+    lists: Sequence[Converted | None] = ()
 
 
 def rows_of(batch: Batch, dataset: DeclaredDataset, file: str, values: Mapping[str, str]) -> Rows:
@@ -40,8 +44,10 @@ def rows_of(batch: Batch, dataset: DeclaredDataset, file: str, values: Mapping[s
         arrays[settings.file_as] = pa.repeat(pa.scalar(file), size)
     if settings.line_as is not None:
         arrays[settings.line_as] = batch.lines
-    present = {each: made for each, made in zip(dataset.columns, batch.columns, strict=True) if made is not None}
-    absent = tuple(each.name for each in dataset.columns if each not in present)
+    declared: list[Column | ListColumn] = [*dataset.columns, *dataset.lists]
+    made = [*batch.columns, *(batch.lists or [None] * len(dataset.lists))]
+    present: Present = {each: one for each, one in zip(declared, made, strict=True) if one is not None}
+    absent = tuple(each.name for each in declared if each not in present)
     if lost := set(absent) & set(entity.key):
         raise RemoteError(f"{file} was read without the column {min(lost)} of today's key: refresh fully")
     arrays |= {each.name: made.array for each, made in present.items()}
@@ -61,9 +67,7 @@ def rows_of(batch: Batch, dataset: DeclaredDataset, file: str, values: Mapping[s
     return Rows(dataset.name, records.cast(schema), sorted(refusals, key=lambda each: each.row), absent)
 
 
-def _bad(
-    batch: Batch, dataset: DeclaredDataset, present: Mapping[Column, Converted], arrays: Mapping[str, pa.Array]
-) -> dict[int, Bad]:
+def _bad(batch: Batch, dataset: DeclaredDataset, present: Present, arrays: Mapping[str, pa.Array]) -> dict[int, Bad]:
     """Why rows are refused: the leftmost cell that is wrong, else the key."""
     bad: dict[int, Bad] = {}
     for column, made in present.items():
@@ -97,7 +101,7 @@ def _refusals(batch: Batch, records: pa.RecordBatch, bad: Mapping[int, Bad], key
     ]
 
 
-def _ambiguous(present: Mapping[Column, Converted], size: int) -> pa.Array:
+def _ambiguous(present: Present, size: int) -> pa.Array:
     texts: dict[int, dict[str, str]] = {}
     for column, made in present.items():
         for row, text in made.ambiguous.items():

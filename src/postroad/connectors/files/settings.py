@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     Field,
     StringConstraints,
     ValidationInfo,
@@ -16,8 +17,9 @@ from pydantic import (
 )
 
 from postroad.connectors.files.patterns import places
+from postroad.records import column_name
 from postroad.sdk.secrets import Secret
-from postroad.sdk.sheets.shapes import COLUMN, Caption, ColumnSettings, Name, Shape, Texts, require_apart
+from postroad.sdk.sheets.shapes import COLUMN, Caption, ColumnSettings, Kind, Name, Shape, Texts, require_apart
 from postroad.sdk.zones import TimeZone
 
 Format = Literal["csv", "xlsx", "xlsb", "ods", "parquet", "jsonl"]
@@ -60,6 +62,23 @@ class FileColumnSettings(ColumnSettings):
         return self
 
 
+WITH_LISTS = ("jsonl", "parquet")  # formats that have lists
+ENTRY = ""  # the caption of what stands in a list of plain values
+
+
+def _entries(value: object) -> object:
+    """The type alone where the entries of a list are no objects."""
+    return {ENTRY: value} if isinstance(value, str) else value
+
+
+MemberCaption = Annotated[str, StringConstraints(max_length=200, strip_whitespace=True)]
+Members = Annotated[
+    dict[MemberCaption, FileColumnSettings],
+    Field(min_length=1),
+    BeforeValidator(_entries, json_schema_input_type=Kind | dict[MemberCaption, FileColumnSettings]),
+]
+
+
 class DatasetSettings(Shape):
     """One dataset: which files hold it, how they are written, what its columns are."""
 
@@ -96,6 +115,10 @@ class DatasetSettings(Shape):
     )
     sheet: str | None = Field(default=None, min_length=1, description="Of a workbook; the first one if absent.")
     columns: dict[Caption, FileColumnSettings] = Field(min_length=1, description="The columns wanted, by caption.")
+    lists: dict[Caption, Members] = Field(
+        default_factory=dict,
+        description="Columns that hold lists, by caption: the members of the objects in them, or the type of values.",
+    )
     key: Texts = Field(min_length=1, description="The captions, or names of our own columns, that tell a row.")
     file_as: str | None = Field(default=None, pattern=COLUMN, description="A column of ours with the file's name.")
     line_as: str | None = Field(default=None, pattern=COLUMN, description="A column of ours with the line or row.")
@@ -131,9 +154,21 @@ class DatasetSettings(Shape):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         self._check_scopes()
+        self._check_lists()
         self._check_key()
         require_apart(self.column_names())
         return self
+
+    def _check_lists(self) -> None:
+        kind = self.format or ENDINGS.get(self.files.rpartition(".")[2].casefold())
+        if self.lists and kind is not None and kind not in WITH_LISTS:
+            raise ValueError(f"lists are of JSON lines and Parquet files; a {kind} file has none")
+        for caption, members in self.lists.items():
+            if caption in self.columns:
+                raise ValueError(f"'{caption}' is both one of the columns and one of the lists")
+            if ENTRY in members and len(members) > 1:
+                raise ValueError(f"the list '{caption}' has a member without a caption")
+            require_apart([(each.named(name), f"{caption}.{name}") for name, each in members.items() if name != ENTRY])
 
     def _check_scopes(self) -> None:
         found = places(self.files)
@@ -151,6 +186,9 @@ class DatasetSettings(Shape):
 
     def _check_key(self) -> None:
         ours = [*filter(None, (self.file_as, self.line_as))]
+        listed = [each for each in self.key if each in self.lists]
+        if listed:
+            raise ValueError(f"key names '{listed[0]}', which is a list; a key is made of plain columns")
         unknown = [each for each in self.key if each not in self.columns and each not in ours]
         if unknown:
             raise ValueError(
@@ -166,7 +204,8 @@ class DatasetSettings(Shape):
         """Each column's name in the lake, and the caption that it has, ours first."""
         ours = [*places(self.files), *filter(None, (self.file_as, self.line_as))]
         theirs = [(each.named(caption), caption) for caption, each in self.columns.items()]
-        return [(name, f"our own '{name}'") for name in ours] + theirs
+        lists = [(column_name((caption,)), caption) for caption in self.lists]
+        return [(name, f"our own '{name}'") for name in ours] + theirs + lists
 
 
 class FilesSettings(Shape):

@@ -152,14 +152,17 @@ def _formed(values: pa.Array, forms: Forms) -> pa.Array:
     """Values that are to be texts as texts. A local time is no instant, so it is no BSON date either."""
     if T.is_dictionary(values.type):
         return _formed(values.dictionary_decode(), forms)
-    kind = values.type
-    texts = (
+    return as_text(values) if said_as_text(values.type, forms) else values
+
+
+def said_as_text(kind: pa.DataType, forms: Forms) -> bool:
+    """Whether a document has values of this type as texts although they are none."""
+    return bool(
         T.is_time(kind)
         or (T.is_decimal(kind) and forms.decimals == "text")
         or (T.is_date(kind) and forms.dates == "text")
         or (T.is_timestamp(kind) and (kind.tz is None or forms.times == "text"))
     )
-    return as_text(values) if texts else values
 
 
 def _struct(name: str, values: pa.Array, forms: Forms) -> Encoded:

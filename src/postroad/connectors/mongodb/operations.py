@@ -73,7 +73,7 @@ class _Writer:
         self._records = records
         self._rows = records.num_rows
         self._settings = settings
-        self._forms = _forms(settings)
+        self._forms = forms_of(settings)
         self._version = encode.column(VERSION.name, records.column(VERSION.name), self._forms).data
 
     def upserts(self) -> pa.RecordBatch:
@@ -150,7 +150,7 @@ class _Writer:
 
 def _identity(key: Sequence[str], records: pa.RecordBatch, settings: MongoSettings) -> tuple[list[Any], Any]:
     """The elements that tell a document, as a filter takes them, and the rows whose key BSON cannot say."""
-    columns, forms = [records.column(name) for name in key], _forms(settings)
+    columns, forms = [records.column(name) for name in key], forms_of(settings)
     if settings.id == "text":
         return [encode.column(ID, _joined(columns), forms).data], None
     if settings.id == "key" and len(key) == 1:
@@ -163,7 +163,8 @@ def _identity(key: Sequence[str], records: pa.RecordBatch, settings: MongoSettin
     return [encode.subdocument(ID, elements, records.num_rows)], bad
 
 
-def _forms(settings: MongoSettings) -> Forms:
+def forms_of(settings: MongoSettings) -> Forms:
+    """Which form decimals, days and instants take in a connection's documents."""
     return Forms(settings.decimals, settings.dates, settings.times)
 
 

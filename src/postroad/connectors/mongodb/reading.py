@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -14,7 +14,8 @@ from bson.objectid import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo.read_concern import ReadConcern
 
-from postroad.connectors.mongodb.operations import DELETED, ID, identities
+from postroad.connectors.mongodb.encode import Forms, said_as_text
+from postroad.connectors.mongodb.operations import DELETED, ID, forms_of, identities
 from postroad.connectors.mongodb.settings import MongoSettings
 from postroad.connectors.mongodb.targets import Db, rows_name
 from postroad.records import VERSION, Entity
@@ -25,6 +26,7 @@ LIVE = {DELETED: {"$exists": False}, VERSION.name: {"$gt": 0}}
 # A year that Python has not is no error here, but a value that differs.
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
+T = pa.types
 Found = Sequence[Mapping[str, Any]]
 
 
@@ -33,7 +35,7 @@ def keys(database: Db, target: Entity, settings: MongoSettings) -> Iterator[pa.R
     fields = [*(target.schema.field(name) for name in target.key), VERSION]
     with _reader(database, target, settings).find(LIVE, [field.name for field in fields]) as cursor:
         while found := list(islice(cursor, ROWS)):
-            yield _batch(found, fields)
+            yield _batch(found, fields, settings)
 
 
 def read(database: Db, target: Entity, wanted: pa.Table, settings: MongoSettings) -> pa.RecordBatch:
@@ -45,7 +47,7 @@ def read(database: Db, target: Entity, wanted: pa.Table, settings: MongoSettings
         chosen = [RawBSONDocument(each) for each in identities(target, some, settings).to_pylist()]
         found += reader.find({**LIVE, "$or": chosen})
     fields = [field for field in target.schema if not found or any(_has(each, field.name) for each in found)]
-    return _batch(found, [*(_as_kept(field, settings) for field in fields), VERSION])
+    return _batch(found, [*(_as_kept(field, settings) for field in fields), VERSION], settings)
 
 
 def key_of(database: Db, target: Entity, identity: str, settings: MongoSettings) -> Sequence[Any] | None:
@@ -71,10 +73,21 @@ def _reader(database: Db, target: Entity, settings: MongoSettings) -> Any:
 
 def _as_kept(field: pa.Field, settings: MongoSettings) -> pa.Field:
     """The type that says how exactly a value is kept."""
-    kind = field.type
-    if pa.types.is_timestamp(kind) and kind.tz is not None and kind.unit in {"us", "ns"} and settings.times == "date":
-        return pa.field(field.name, pa.timestamp("ms", kind.tz))
-    return field
+
+    def kept(kind: pa.DataType) -> pa.DataType:
+        exact = settings.times != "date" or not T.is_timestamp(kind) or kind.tz is None
+        return kind if exact or kind.unit not in {"us", "ns"} else pa.timestamp("ms", kind.tz)
+
+    return field.with_type(_leaves(field.type, kept))
+
+
+def _leaves(kind: pa.DataType, made: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """A type with another one for each plain type in it."""
+    if T.is_list(kind) or T.is_large_list(kind):
+        return pa.list_(_leaves(kind.value_type, made))
+    if T.is_struct(kind):
+        return pa.struct([each.with_type(_leaves(each.type, made)) for each in kind])
+    return made(kind)
 
 
 def _has(found: Mapping[str, Any], name: str) -> bool:
@@ -86,14 +99,18 @@ def _has(found: Mapping[str, Any], name: str) -> bool:
     return last in found
 
 
-def _batch(found: Found, fields: Sequence[pa.Field]) -> pa.RecordBatch:
-    arrays = [_array([_at(each, field.name) for each in found], field) for field in fields]
+def _batch(found: Found, fields: Sequence[pa.Field], settings: MongoSettings) -> pa.RecordBatch:
+    forms = forms_of(settings)
+    arrays = [_array([_at(each, field.name) for each in found], field, forms) for field in fields]
     return pa.RecordBatch.from_arrays(arrays, [field.name for field in fields])
 
 
-def _array(values: list[Any], field: pa.Field) -> pa.Array:
+def _array(values: list[Any], field: pa.Field, forms: Forms) -> pa.Array:
     """A column. One that somebody else wrote into, so that it cannot be read as ours, is one of texts."""
     try:
+        if T.is_nested(field.type):
+            said = _leaves(field.type, lambda kind: pa.string() if said_as_text(kind, forms) else kind)
+            return pa.array(values, said).cast(field.type)
         if any(isinstance(value, str) for value in values):
             return pa.array(values, pa.string()).cast(field.type)
         return pa.array(values, field.type)
