@@ -20,7 +20,7 @@ from postroad.lake import changes, tables
 from postroad.project import Connection, Delivery, Notify, Project, Sync
 from postroad.project.model import DATABASE
 from postroad.records import Check, Entity, Outcome, Package
-from postroad.sdk.connector import Destination, HandsOver, Ordered, Readable, Settle, Source
+from postroad.sdk.connector import Destination, HandsOver, Once, Ordered, Readable, Settle, Source
 from postroad.sdk.secrets import Secret
 from postroad.telemetry import Point
 from tests.flow.doomed import LEASES_ARE_OVER, Crash, Doomed, Trap, never
@@ -212,6 +212,7 @@ class _Guarded:
         self.close = destination.close
         self.gathers = post.gathers
         self.ordered = isinstance(destination, Ordered) and destination.ordered
+        self.once = isinstance(destination, Once) and destination.once
         if isinstance(destination, Readable):
             self.keys, self.read = destination.keys, destination.read
         if isinstance(destination, HandsOver):

@@ -38,6 +38,7 @@ class Arrivals:
     """A receiver that puts over what it holds whatever arrives. `moods` are what it does next, one for each package."""
 
     ordered: bool = True
+    once: bool = False
     rows: dict[int, str | None] = field(default_factory=dict)
     moods: list[str] = field(default_factory=list)
     bad: set[str] = field(default_factory=set)

@@ -8,10 +8,10 @@ is in doubt in the end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pyarrow as pa
 
@@ -130,7 +130,7 @@ class Drain:
         if held is None:
             return 0
         route, together = self._routes[held.subscription], [held]
-        if held.leases == 1 and held.records < ROOM and most != 1:
+        if held.leases == 1 and held.records < ROOM and most != 1 and not route.once:
             room = min(most or TOGETHER, TOGETHER) - 1
             together += self._queue.more(held, room, ROOM - held.records)
         with self._heart.keeps(self._queue.renew, together):
@@ -206,6 +206,9 @@ class Drain:
 
     def _deliver(self, route: Route, held: Held, rows: pa.RecordBatch | None) -> None:
         """Send one message and write its outcome, unless it went well: then that is noted, to be written soon."""
+        if route.once and held.leases > 1:
+            self._in_doubt(route, held, "a worker ended that may have sent it: look what the receiver has")
+            return
         if held.leases > MOST_LEASES:
             self._suspect(route, held)
             return
@@ -219,8 +222,7 @@ class Drain:
         try:
             sent = self._sent(route, held, rows)
         except OutcomeUnknownError as error:
-            self._tracking.messages.hold(held, Status.IN_DOUBT, str(error))
-            self._problem(route, f"in doubt: {error}")
+            self._in_doubt(route, held, str(error))
         except (AuthError, ConfigError) as error:
             self._put_back(route, held, error, pause=True)
         except RemoteError as error:
@@ -253,7 +255,11 @@ class Drain:
     def _packages(self, route: Route, target: Entity, records: pa.RecordBatch, facts: Facts) -> _Sent:
         """Send every package. What a refused one holds is known to be unapplied; the others go on."""
         sent, at = _Sent(), 0
-        for package in route.destination.render(target, records):
+        packages: Iterable[Package] = route.destination.render(target, records)
+        if route.once and len(packages := [*packages]) > 1:
+            ends = [*accumulate(package.records for package in packages)]
+            return _Sent(refused=[range(start, end) for start, end in pairwise([0, *ends])])
+        for package in packages:
             place = range(at, at + package.records)
             at = place.stop
             try:
@@ -343,6 +349,9 @@ class Drain:
     def _no_receipt(self, route: Route, held: Held) -> None:
         since = f"{moment(held.handed_at):%Y-%m-%d %H:%M:%S} UTC" if held.handed_at else "long ago"
         sentence = f"no receipt came since {since}, {held.handovers} times handed over: ask who reads there"
+        self._in_doubt(route, held, sentence)
+
+    def _in_doubt(self, route: Route, held: Held, sentence: str) -> None:
         self._tracking.messages.hold(held, Status.IN_DOUBT, sentence)
         self._problem(route, f"in doubt: {sentence}")
 

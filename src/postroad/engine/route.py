@@ -13,7 +13,7 @@ from postroad.lake import Dataset
 from postroad.lake.slices import Slice, SliceReader
 from postroad.project import Delivery
 from postroad.records import CHANGED_AT, OP, VERSION, Entity, Facts
-from postroad.sdk.connector import Destination, Gathering, Ordered
+from postroad.sdk.connector import Destination, Gathering, Once, Ordered
 from postroad.tracking.queue import Held, Json
 from postroad.tracking.runs import moment
 from postroad.tracking.subscriptions import Wanted
@@ -57,6 +57,11 @@ class Route:
     def ordered(self) -> bool:
         """Whether the receiver takes what comes, so that messages have to come in order."""
         return isinstance(self.destination, Ordered) and self.destination.ordered
+
+    @property
+    def once(self) -> bool:
+        """Whether what may have arrived is not to be sent again."""
+        return isinstance(self.destination, Once) and self.destination.once
 
     def dataset(self, version: int) -> Dataset:
         """The dataset with the columns that it has at that version."""

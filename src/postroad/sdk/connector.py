@@ -214,6 +214,17 @@ class Ordered(Protocol):
 
 
 @runtime_checkable
+class Once(Protocol):
+    """What a destination has besides if the same package twice may do harm at its receiver.
+
+    Where `once` is true, what may have arrived is not sent again: a message is one package, those of more are cut
+    before any is sent, and one over which a worker ended is in doubt.
+    """
+
+    once: bool
+
+
+@runtime_checkable
 class Identified(Protocol):
     """What a destination has besides if its receiver calls records by something else than their keys."""
 

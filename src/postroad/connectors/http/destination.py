@@ -42,6 +42,7 @@ class HttpDestination:
         self._settings = settings
         self._tools = tools
         self.ordered = settings.versions == "ignored"
+        self.once = not settings.idempotent
 
     def check(self) -> Iterator[Check]:
         """See `Destination.check`."""
