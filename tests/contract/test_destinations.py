@@ -96,7 +96,12 @@ class TestSqlite(ReadableSuite):
         with closing(missing), pytest.raises(TransientError, match="did not take it"):
             self._pass(missing, [thing(1, 1)], self.target)
 
-    @pytest.mark.parametrize("url", ["mysql://there/app", "sqlite://", "no url"])
+    def test_a_wrong_option_of_the_url_refuses_no_record(self) -> None:
+        """A person mends it; each record alone would fail as well."""
+        with closing(opened("sqlite:///app.db?timeout=soon", self.folder)) as to, pytest.raises(ConfigError):
+            self._pass(to, [thing(1, 1)], self.target)
+
+    @pytest.mark.parametrize("url", ["mysql://there/app", "sqlite://", "no url", "postgresql://us:word@there:port/a"])
     def test_a_url_that_means_nothing_is_told_by_the_check(self, url: str) -> None:
         """Without the url, which may hold a password."""
         (step,) = opened(url).check()
@@ -146,6 +151,11 @@ class TestPostgresql(ReadableSuite):
             self._send([thing(1, 1, "fine"), thing(2, 1, "a\x00b")])
         self._send([thing(1, 1, "fine")])
         assert self._texts() == {1: "fine"}
+
+    def test_a_wrong_option_of_the_url_refuses_no_record(self) -> None:
+        """A person mends it; each record alone would fail as well."""
+        with closing(opened(f"{self.url}?colour=red")) as to, pytest.raises(ConfigError, match="colour"):
+            self._pass(to, [thing(1, 1)], self.target)
 
     def test_a_record_that_a_trigger_or_an_index_refuses_holds_up_no_other(self) -> None:
         """Neither an outage nor a mistake of ours: its engine sends halves, down to that record."""

@@ -17,7 +17,7 @@ from postroad.connectors.sql import reading
 from postroad.connectors.sql.errors import named_errors
 from postroad.connectors.sql.settings import SqlSettings
 from postroad.connectors.sql.tables import DELETED, table_of, upsert, values_of
-from postroad.errors import AuthError, ConfigError, PostroadError
+from postroad.errors import AuthError, BatchRefusedError, ConfigError, PostroadError
 from postroad.records import VERSION, Check, Entity, Outcome, Package
 from postroad.sdk.connector import Tools
 
@@ -102,7 +102,7 @@ class SqlDestination:
     def _url(self) -> URL:
         try:
             url = make_url(self._settings.url.reveal())
-        except ArgumentError:
+        except (ArgumentError, ValueError):  # of a port that is none
             raise ConfigError("the url of a sql connection cannot be read: sqlite:///FILE or postgresql://…") from None
         if url.get_backend_name() not in KINDS:
             raise ConfigError(f"a sql connection takes {' or '.join(KINDS)}, not {url.get_backend_name()}")
@@ -146,11 +146,18 @@ class SqlDestination:
             return known[1]
         table = table_of(target, exact=self._exact)
         try:
+            with named_errors(f"{self._where}, table {target.name}"):
+                self._prepared(table)
+        except BatchRefusedError as error:  # there is no record in it yet: an option of the url, too many columns
+            raise ConfigError(str(error)) from None
+        self._ready[target.name] = target, upsert(table, exact=self._exact)
+        return self._ready[target.name][1]
+
+    def _prepared(self, table: Table) -> None:
+        try:
             self._prepare(table)
         except DBAPIError:
             self._prepare(table)  # another worker made or widened it meanwhile; else it fails again
-        self._ready[target.name] = target, upsert(table, exact=self._exact)
-        return self._ready[target.name][1]
 
     def _prepare(self, table: Table) -> None:
         with self._engine.begin() as db:
