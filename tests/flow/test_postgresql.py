@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from pathlib import Path
+from threading import Thread
 
+import psycopg
 import pytest
+from sqlalchemy import text
 
 from postroad import App, Connection, Project, Sync
 from postroad.connectors.xledger.settings import XledgerSettings
 from postroad.connectors.xledger.simulator import XledgerSimulator
-from postroad.errors import DatabaseError
+from postroad.errors import ConfigError, DatabaseError
 from postroad.sdk.secrets import Secret
 from postroad.store import database
 from postroad.store.database import Database
@@ -48,6 +51,39 @@ def test_a_sync_with_its_books_on_postgresql(tmp_path: Path, postgresql_url: str
 def test_a_database_that_is_away_is_named_when_a_project_is_opened(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="did not answer"):
         App(Project("p", tmp_path, database="postgresql://postgres@127.0.0.1:1/postgres"))
+
+
+def test_a_port_that_is_none_is_told_and_not_quoted(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        App(Project("p", tmp_path, database="postgresql://us:sec@ret:word@there/postgres"))
+    assert "word" not in str(caught.value).replace("password", "")
+
+
+def test_who_waited_for_a_turn_sees_what_was_written(postgresql_url: str) -> None:
+    """Also where the server's administrator wants more than that for everybody."""
+    with psycopg.connect(postgresql_url, autocommit=True) as server:
+        server.execute(f"alter database {server.info.dbname} set default_transaction_isolation = 'serializable'")
+    with closing(Database(postgresql_url)) as one, closing(Database(postgresql_url)) as other:
+        found: list[int] = []
+
+        def count() -> None:
+            with other.write(Point.LEASE_TAKEN) as db:
+                found.append(db.execute(text("select count(*) from subscriptions")).scalar_one())
+
+        with one.write(Point.LEASE_TAKEN) as db:
+            waits = Thread(target=count)
+            waits.start()
+            db.execute(text("select pg_sleep(0.3)"))
+            db.execute(text(BEGUN))
+        waits.join()
+    assert found == [1]
+
+
+BEGUN = """
+insert into subscriptions (name, dataset, destination, target, start, "offset", last_number, status,
+  failures, due_at, begun_at)
+values ('a.b', 'c.d', 'a', 'b', 'current', 0, 0, 'active', 0, 0, 0)
+"""
 
 
 def test_a_writer_that_says_nothing_for_long_stops_no_other(

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from postroad.errors import DatabaseError, StateError
+from postroad.errors import ConfigError, DatabaseError, StateError
 from postroad.store import migrations
 from postroad.telemetry import Point, Watcher, unwatched
 
@@ -34,12 +34,17 @@ class Database:
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] | None = None, watcher: Watcher = unwatched) -> None:
-        self.url = make_url(url)
+        try:
+            self.url = make_url(url)
+        except ValueError:  # of a port that is none; SQLAlchemy quotes it, and it may be the end of a password
+            raise ConfigError("database: its port is no number; a password's / : @ are written %2F %3A %40") from None
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self.watcher = watcher
         self._clock = clock
         url_ = self.url if self.sqlite else self.url.set(drivername="postgresql+psycopg")
-        self._engine = create_engine(url_, pool_pre_ping=not self.sqlite)
+        # Whoever waited for his turn sees what was written meanwhile, whatever this database has for others.
+        options = {} if self.sqlite else {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+        self._engine = create_engine(url_, **options)
         if self.sqlite:
             event.listen(self._engine, "connect", _prepare_sqlite)
         with _named_errors():
