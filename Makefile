@@ -33,7 +33,7 @@ lint: install
 test: lint services
 	$(BIN)/pytest -n 3 --dist worksteal
 
-soak: install
+soak: install services
 	TMPDIR=$${TMPDIR:-/tmp} POSTROAD_SOAK_KILLS=$(N) $(BIN)/pytest -m soak -n 0 --timeout 0 -s
 
 bench: install $(DLT)/stamp

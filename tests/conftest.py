@@ -110,8 +110,13 @@ def mongo() -> Iterator[Mongo]:
 @pytest.fixture(scope="session")
 def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with one certificate: obstore wants some even for plain HTTP, and a machine's own are many or none."""
+    return certificate_in(tmp_path_factory.mktemp("certificate"))
+
+
+def certificate_in(folder: Path) -> Path:
+    """The same in a folder."""
     first, end, _ = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")
-    file = tmp_path_factory.mktemp("certificate") / "one.pem"
+    file = folder / "one.pem"
     file.write_text(first + end)
     return file
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pyarrow as pa
+from psycopg.rows import dict_row
+from psycopg.types.string import TextLoader
 
 from tests.flow.lake_reader import Table, read_table
 from tests.flow.shown import Key, Shown
@@ -60,14 +63,22 @@ def replayed(lake: Path, shown: Shown) -> Rows:
     return found
 
 
-def books(database: Path) -> Books:
+@contextmanager
+def asking(database: Path | str) -> Iterator[Callable[[str], list[Row]]]:
+    """Questions to a tracking database, a file of SQLite or an address of PostgreSQL; JSON comes as text from both."""
+    if isinstance(database, Path):
+        with closing(sqlite3.connect(database, timeout=30)) as file:
+            file.row_factory = sqlite3.Row
+            yield lambda query: [dict(row) for row in file.execute(query)]
+        return
+    with psycopg.connect(database, autocommit=True, row_factory=dict_row) as server:
+        server.adapters.register_loader("json", TextLoader)
+        yield lambda query: server.execute(query).fetchall()
+
+
+def books(database: Path | str) -> Books:
     """The tracking database, read without our code."""
-    with closing(sqlite3.connect(database, timeout=30)) as db:
-        db.row_factory = sqlite3.Row
-
-        def read(query: str) -> list[Row]:
-            return [dict(row) for row in db.execute(query)]
-
+    with asking(database) as read:
         refused: dict[str, set[Key]] = {}
         for row in read("select connection, entity, key from rejections where status = 'rejected' and key is not null"):
             refused.setdefault(f"{row['connection']}.{row['entity']}", set()).add(tuple(json.loads(row["key"])))
@@ -79,11 +90,14 @@ def books(database: Path) -> Books:
         )
 
 
-def assert_law(folder: Path, datasets: Sequence[Shown], *, dead: Collection[int] = ()) -> None:
+def assert_law(
+    folder: Path, datasets: Sequence[Shown], *, dead: Collection[int] = (), server: str | None = None
+) -> None:
     """`tables` and `changes` equal what the sources show, rows aside that cannot be read and are listed as rejected;
     every run ended, or its process is dead (one of `dead`), which shows it as lost; every listed file exists.
+    The books are in the project's folder, or at an address of PostgreSQL.
     """
-    lake, told = folder / "lake", books(folder / "postroad.db")
+    lake, told = folder / "lake", books(server or folder / "postroad.db")
     for shown in datasets:
         bad = {key for key, row in shown.source().items() if row is None}
         refused = told.refused.get(shown.name, set())

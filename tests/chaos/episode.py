@@ -11,17 +11,19 @@ import sqlite3
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from postroad.connectors.d365_finops.simulator import FinopsSimulator
 from postroad.connectors.excel_link.simulator import ExcelLinkSimulator
 from postroad.connectors.xledger.entities import EIGHT
 from postroad.connectors.xledger.simulator import XledgerSimulator
 from postroad.sdk.simulator import Answer, Clock, Request, Simulator
+from tests import oracle
 from tests.chaos.calls import Calls
 from tests.flow.finops_world import exported_shown
 from tests.flow.shown import TABLES, Shown, entity_shown, table_settings, table_shown
@@ -34,7 +36,7 @@ AUTUMN = datetime(2026, 10, 15, tzinfo=UTC).timestamp()  # the links show months
 PROJECT = """\
 project: chaos
 lake: ./lake
-database: sqlite:///postroad.db
+database: {database}
 connections:
   xledger: {{connector: xledger, url: "{url}", token: secret://XLEDGER_TOKEN, page_size: {page}, burst: 1000000}}
 """
@@ -117,13 +119,14 @@ class Episode:
     links: Links
     exports: Exports
     kills: int
+    server: str | None
     calls: Calls = field(default_factory=Calls)
     dead: set[int] = field(default_factory=set)
     unseen: bool = False
 
     @classmethod
-    def drawn(cls, folder: Path, draw: random.Random) -> Episode:
-        """A new company and its links, of a size and with the habits that are drawn."""
+    def drawn(cls, folder: Path, draw: random.Random, server: str | None = None) -> Episode:
+        """A new company and its links, of a size and with the habits that are drawn; its books maybe on PostgreSQL."""
         sizes = {entity: draw.randrange(12, 40) for entity in OTHERS}
         simulator = Company(
             seed=draw.randrange(1_000_000),
@@ -146,8 +149,8 @@ class Episode:
         ).start()
         exports.project("Postroad", [EXPORTED])
         exports.project(f"Postroad {EXPORTED}", [EXPORTED], incremental=False)
-        write_project(folder, simulator, draw.choice((30, 60, 100)), links, exports)
-        return cls(folder, simulator, links, exports, draw.randrange(20, 32))
+        write_project(folder, simulator, draw.choice((30, 60, 100)), links, exports, server)
+        return cls(folder, simulator, links, exports, draw.randrange(20, 32), server)
 
     def stop(self) -> None:
         """Close the sources."""
@@ -179,16 +182,20 @@ class Episode:
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         """From the tracking database, which may not be there yet."""
-        database = self.folder / "postroad.db"
-        if not database.exists():
+        if self.server is None and not self.books.exists():
             return []
-        with closing(sqlite3.connect(database, timeout=30)) as db:
+        with oracle.asking(self.server or self.books) as read:
             try:
-                return db.execute(query).fetchall()
-            except sqlite3.OperationalError as error:
-                if "no such table" in str(error):
+                return [tuple(row.values()) for row in read(query)]
+            except (sqlite3.OperationalError, psycopg.errors.UndefinedTable) as error:
+                if isinstance(error, psycopg.Error) or "no such table" in str(error):
                     return []
                 raise
+
+    @property
+    def books(self) -> Path:
+        """Where they are without a server."""
+        return self.folder / "postroad.db"
 
     def holds(self, pid: int) -> bool:
         """Whether a process held a claim when it died: a feed's, a dataset's or a message's."""
@@ -230,11 +237,12 @@ def write_project(
     page: int,
     links: ExcelLinkSimulator | None = None,
     exports: FinopsSimulator | None = None,
+    server: str | None = None,
 ) -> None:
     """A project that reads a company in pages of so many rows: timesheets alone, or all that there is and the links."""
     flows, secrets = folder / "flows", [f"XLEDGER_TOKEN={simulator.token}"]
     flows.mkdir(parents=True)
-    project = PROJECT.format(url=simulator.url, page=page)
+    project = PROJECT.format(url=simulator.url, page=page, database=server or "sqlite:///postroad.db")
     entities = ["timesheets"] if links is None else list(ENTITIES)
     (flows / "company.yaml").write_text(json.dumps({"sync": [{"from": "xledger", "entities": entities}]}))
     if links is not None:

@@ -16,10 +16,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from postroad.telemetry import Stage
 from tests import oracle
 from tests.chaos.calls import Calls
-from tests.chaos.episode import DELIVERED, ENTITIES, EXPORTED, OTHERS, RECEIVER, Episode
+from tests.chaos.episode import DELIVERED, ENTITIES, OTHERS, RECEIVER, Episode
 from tests.chaos.nursery import Life, Named, Nursery
 from tests.flow.shown import DUMMY_DAY, TABLES
 
@@ -98,12 +100,16 @@ class Tally:
 
 
 class History:
-    """Draws rounds until enough kills counted. Every law is asserted where it is asked for."""
+    """Draws rounds until enough kills counted. Every law is asserted where it is asked for.
 
-    def __init__(self, nursery: Nursery, folder: Path, seed: int) -> None:
+    `server`: an address of PostgreSQL that holds the books of the project at hand.
+    """
+
+    def __init__(self, nursery: Nursery, folder: Path, seed: int, server: str | None = None) -> None:
         self._nursery = nursery
         self._folder = folder
         self._draw = random.Random(seed)
+        self._server = server
         self._warm = False
         self._lasts: dict[Stage, float] = dict.fromkeys(Stage, 0.01)
         self._life = 0.5
@@ -126,7 +132,11 @@ class History:
 
     def _new_project(self) -> Episode:
         self.tally.projects += 1
-        return Episode.drawn(self._folder / f"project-{self.tally.projects}", self._draw)
+        if self._server is not None:
+            with psycopg.connect(self._server, autocommit=True) as books:
+                books.execute("drop schema public cascade")
+                books.execute("create schema public")
+        return Episode.drawn(self._folder / f"project-{self.tally.projects}", self._draw, self._server)
 
     def _live_through(self, episode: Episode, kills: int) -> None:
         if not self._warm:
@@ -163,7 +173,8 @@ class History:
         kind = self._draw.random()
         linked = kind < 0.22
         names = [f"links.{table}" for table in TABLES] if linked else [f"xledger.{each}" for each in ENTITIES]
-        dataset = self._draw.choice(names) if kind < 0.85 else f"finops.{EXPORTED}"
+        names = names if kind < 0.55 else [each for each in DELIVERED if not each.startswith("links.")]
+        dataset = self._draw.choice(names)
         if self._draw.random() < 0.12:
             return Aim(dataset)
         stages = OF_LINKS if linked else SYNCING if dataset in episode.loaded else WALKING
@@ -321,7 +332,7 @@ class History:
             self._peaceful(episode, "--full-refresh")
             self._complete(episode)
             episode.unseen = False
-        oracle.assert_law(episode.folder, episode.datasets, dead=episode.dead)
+        oracle.assert_law(episode.folder, episode.datasets, dead=episode.dead, server=self._server)
         delivered = [each for each in episode.datasets if each.name in DELIVERED]
         oracle.assert_received(episode.folder, delivered, RECEIVER)
         self.tally.repeated += episode.calls.check()

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from postroad.telemetry import Stage
+from tests.conftest import certificate_in
 
 STAGE = re.compile(r'"event": "stage", "stage": "(\w+)", "dataset": "([^"]+)"')
 PATIENCE = 60.0  # seconds without a line after which something is wrong
@@ -138,6 +139,8 @@ class Nursery:
         folder.mkdir(parents=True, exist_ok=True)
         # OpenBLAS starts threads at import, and only those of jemalloc are known to survive a fork.
         env = {**os.environ, "TMPDIR": str(folder), "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+        # To read a machine's certificates takes each life a twentieth of its time, and nothing here is over TLS.
+        env["SSL_CERT_FILE"] = str(certificate_in(folder))
         root = str(Path(__file__).resolve().parents[2])
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("victim.py"))],
