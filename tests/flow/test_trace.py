@@ -19,7 +19,7 @@ from postroad.errors import BatchRefusedError, ConfigError, TransientError
 from postroad.project import Cleaning, Delivery, Sync
 from postroad.project.model import Allowance
 from postroad.project.where import parse_where
-from postroad.records import Entity, Package, key_from_text, key_text
+from postroad.records import Entity, Outcome, Package, key_from_text, key_text
 from tests.flow.doomed import LEASES_ARE_OVER
 from tests.flow.office import Office
 from tests.flow.post import HERE, THERE, Post, memory_folder, small_messages
@@ -187,9 +187,13 @@ def test_what_a_where_leaves_out_is_told(folder: Path) -> None:
     rule = Cleaning(where=parse_where("text != 'x'"))
     post = Post(folder, (Delivery("toy.books", HERE, cleaning=rule),))
     post.change({1: "x", 2: "y"})
+    post.faults["app"] = lambda package: [Outcome(range(package.records), "rejected", "refused", "no")]
     post.deliver()
-    assert words(post, 1) == ["discarded"]
+    assert words(post, 2) == ["rejected"]
+    assert words(post, 1) == ["discarded"]  # though nothing of their message was acknowledged
     assert "left out by where" in trace(post, 1).answer[1]
+    post.faults.clear()
+    post.do(lambda app: app.deliveries.retry(HERE))
     post.change({2: "x"})
     post.deliver()
     assert words(post, 2) == ["acknowledged", "acknowledged"]

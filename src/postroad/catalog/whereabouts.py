@@ -172,7 +172,7 @@ class Whereabouts:
                 at = moment(row["rejected_at"] if refused else row["closed_at"])
                 return Delivered(self.name, status, sentence, message["number"], answers, at, row["id"], row["cause"])
         word, sentence = self._word(message)
-        if message["status"] == Status.ACKNOWLEDGED and not self._passes(found):
+        if message["status"] in {Status.ACKNOWLEDGED, Status.REJECTED} and not self._passes(found):
             if place.path.startswith(f"{self._dataset.table.folder}/") and not place.told:
                 word, sentence = Status.DISCARDED, "left out by where"
             else:
