@@ -431,6 +431,25 @@ def test_a_frozen_worker_writes_nothing_and_brings_nothing_old_back(post: Post) 
     assert post.statuses()[0].lag == 0
 
 
+def test_a_frozen_workers_failure_says_nothing_of_the_receiver(folder: Path) -> None:
+    """Its connection broke while it slept; another worker has had an answer since."""
+    post = Post(folder)
+    post.change({1: "a"})
+
+    def meanwhile() -> None:
+        post.now += LEASES_ARE_OVER
+        post.deliver()
+        post.faults["app"] = broken
+
+    def broken(_: Package) -> None:
+        raise AuthError("the token is over")
+
+    post.at_send = meanwhile
+    post.deliver()
+    assert post.look("select status, failures, last_outcome from subscriptions") == [("active", 0, "1 acknowledged")]
+    assert any("taken over" in each for each in post.said)
+
+
 def test_a_worker_ends_in_order_when_it_is_asked(post: Post) -> None:
     """The message at hand is settled."""
 

@@ -210,8 +210,12 @@ class Messages:
             answered(db, held.subscription, f"{status}: {reason}", now)
 
     def put_back(self, held: Held, reason: str, wait: float | None = None, *, pause: bool = False) -> int:
-        """The receiver, or we, could not: nothing is held against the message. When it is tried again."""
+        """The receiver, or we, could not: nothing is held against the message. When it is tried again.
+
+        LostClaimError if it is not ours any more: whoever holds it now knows better how the receiver is.
+        """
         with self._database.write(Point.MESSAGE_PUT_BACK) as db:
+            require_ours(db, held)
             set_ours(db, held, **_FREE, **UNPUBLISHED)
             return failed(db, held.subscription, reason, self._database.now(db), wait, pause=pause)
 
