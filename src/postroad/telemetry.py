@@ -70,6 +70,7 @@ class Point(StrEnum):
     MESSAGE_PUT_BACK = "message put back"
     RECEIPT_SETTLED = "receipt settled"
     SUBSCRIPTION_SET = "subscription paused or resumed"
+    LATE_CLOSED = "late refusals superseded"
     AUDIT_FILE = "audit file written"
     MESSAGES_DROPPED = "settled messages dropped"
 

@@ -45,6 +45,7 @@ IN_DELIVERIES = {
     P.MESSAGE_SETTLED,
     P.MESSAGE_PUT_BACK,
     P.SUBSCRIPTION_SET,
+    P.LATE_CLOSED,
     P.AUDIT_FILE,
     P.MESSAGES_DROPPED,
 }
@@ -230,7 +231,7 @@ def _dropped(post: Post, trap: Trap) -> None:
 ACTS = {
     _dropped: {P.AUDIT_FILE, P.MESSAGES_DROPPED},
     _first: {P.DISPATCHED, P.MESSAGE_TAKEN, P.PACKAGE_SENT, P.MESSAGE_SETTLED},
-    _refused: {P.PACKAGE_SENT, P.MESSAGE_SETTLED},
+    _refused: {P.PACKAGE_SENT, P.MESSAGE_SETTLED, P.LATE_CLOSED},
     _outage: {P.MESSAGE_PUT_BACK},
     _paused: {P.SUBSCRIPTION_SET},
     _retried: {P.DISPATCHED, P.MESSAGE_SETTLED},
@@ -282,6 +283,11 @@ def test_the_same_on_postgresql(folder: Path, postgresql_url: str, monkeypatch: 
     post.settle()
     post.assert_law()
     assert not post.rejected()
+    before = post.do(lambda app: app.tracing.trace("toy.books", "1", versions=99).as_dict())
+    post.now += 32 * 86_400
+    post.deliver()
+    assert post.do(lambda app: app.tracking.audit.settled(0.0, 1)) == []
+    assert post.do(lambda app: app.tracing.trace("toy.books", "1", versions=99).as_dict()) == before
 
 
 changed = st.dictionaries(st.integers(0, 7), st.none() | st.sampled_from("abc"), min_size=1, max_size=6)

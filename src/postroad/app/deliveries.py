@@ -14,6 +14,7 @@ from postroad.catalog.deliveries import SubscriptionStatus, forgotten, subscript
 from postroad.engine.dispatch import dispatch
 from postroad.engine.drain import Delivered, Drain
 from postroad.engine.forget import forget
+from postroad.engine.late import close_late
 from postroad.engine.receipts import Receipts
 from postroad.engine.resend import Resend, again, resends
 from postroad.engine.route import Route, from_json
@@ -68,6 +69,8 @@ class Deliveries:
             self._dispatch(drain, routes)
             self._empty(drain, most)
             receipts.collect()
+            with suppress(DatabaseError, LakeError):  # the next run or worker does it
+                close_late(self._app.tracking, routes)
         self._drop_settled()
         for name, done in drain.done.items():
             done.problem = done.problem or self._failing(name)
@@ -232,7 +235,9 @@ class Deliveries:
             while not self._app.stop.asked and drain.some():
                 if time.monotonic() >= look:
                     receipts.collect()
+                    close_late(self._app.tracking, routes)
                     look = time.monotonic() + IDLE
+            close_late(self._app.tracking, routes)
         except (DatabaseError, LakeError) as error:
             self._app.reporter.say(str(error))
         except QueueError as error:

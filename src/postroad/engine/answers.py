@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 
 import pyarrow as pa
 
 from postroad.engine.route import Route
 from postroad.records import VERSION, Outcome, key_texts
 from postroad.tracking import Tracking
-from postroad.tracking.rejections import Refused
+from postroad.tracking.rejections import Newer, Refused
 
 
 def refusals(rows: pa.RecordBatch, route: Route, outcome: Outcome) -> Iterator[Refused]:
@@ -20,21 +21,23 @@ def refusals(rows: pa.RecordBatch, route: Route, outcome: Outcome) -> Iterator[R
         yield Refused(place, text, version, outcome.cause, outcome.sentence)
 
 
-def open_keys(tracking: Tracking, route: Route) -> set[str]:
-    """The keys of which a record is rejected."""
-    return {row["key"] for row in tracking.rejections.refused(route.name)}
+def newer(tracking: Tracking, route: Route, sent: Sequence[tuple[pa.RecordBatch, Sequence[int]]]) -> list[Newer]:
+    """Of messages of a subscription, rows and the places of those that were accepted: which versions of keys with an
+    open rejection the receiver holds now. Key texts cost a loop: only where there is one.
+    """
+    open_ones, upto = tracking.rejections.open_keys(route.name)
+    found = [partial(_versions, route, rows, applied) for rows, applied in sent]
+    return [Newer(of(open_ones), upto, of) for of in found]
 
 
-def newer(open_ones: set[str], route: Route, rows: pa.RecordBatch, applied: Sequence[int]) -> dict[str, int]:
-    """The accepted versions of keys with an open rejection. Key texts cost a loop: only where there is one."""
-    if not open_ones:
+def _versions(route: Route, rows: pa.RecordBatch, applied: Sequence[int], keys: Collection[str]) -> dict[str, int]:
+    if not keys:
         return {}
     taken = rows.take(pa.array(applied, pa.int64()))
     texts = key_texts(taken, _key(route))
-    pairs = zip(texts, taken.column(VERSION.name).to_pylist(), strict=True)
     newest: dict[str, int] = {}
-    for text, version in pairs:
-        if text in open_ones:
+    for text, version in zip(texts, taken.column(VERSION.name).to_pylist(), strict=True):
+        if text in keys:
             newest[text] = max(version, newest.get(text, 0))
     return newest
 

@@ -15,7 +15,7 @@ from itertools import accumulate, pairwise
 
 import pyarrow as pa
 
-from postroad.engine.answers import newer, open_keys, refusals
+from postroad.engine.answers import newer, refusals
 from postroad.engine.bench import Reporter
 from postroad.engine.cleaning import Cleaned
 from postroad.engine.heart import Heart
@@ -285,14 +285,15 @@ class Drain:
         well, self._well = self._well, []
         if not well:
             return
-        open_ones, plain, lost = open_keys(self._tracking, route), [], []
-        for each in well:
-            found = newer(open_ones, route, each.rows, [place for places in each.applied for place in places])
-            if not found:
-                plain.append((each.held, each.answer))
+        plain, lost = [], []
+        sent = [(each.rows, [place for places in each.applied for place in places]) for each in well]
+        for each, found in zip(well, newer(self._tracking, route, sent), strict=True):
+            answer = replace(each.answer, newer=found)
+            if not found.held:
+                plain.append((each.held, answer))
                 continue
             try:
-                self._tracking.messages.settle(each.held, replace(each.answer, newer=found), _dataset(route))
+                self._tracking.messages.settle(each.held, answer, _dataset(route))
             except LostClaimError:
                 lost.append(each.held)
         lost += self._tracking.messages.settle_all(plain) if plain else []
@@ -324,7 +325,7 @@ class Drain:
             return
         answer.refused = [each for outcome in sent.rejected for each in refusals(rows, route, outcome)]
         applied = [each for places in sent.applied for each in places]
-        answer.newer = newer(open_keys(self._tracking, route), route, rows, applied)
+        (answer.newer,) = newer(self._tracking, route, [(rows, applied)])
         self._tracking.messages.settle(held, answer, _dataset(route))
         done = self.done[route.name]
         done.messages += 1

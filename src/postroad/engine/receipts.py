@@ -9,23 +9,24 @@ from __future__ import annotations
 import re
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal
 
 from postroad.catalog.deliveries import disagreement
-from postroad.engine.answers import newer, open_keys, refusals
+from postroad.engine.answers import newer, refusals
 from postroad.engine.bench import Reporter
 from postroad.engine.drain import Delivered
 from postroad.engine.route import Route
-from postroad.errors import ConfigError, LakeError, MessageError, RemoteError, StateError
+from postroad.errors import ConfigError, LakeError, LostClaimError, MessageError, RemoteError, StateError
 from postroad.project import Cleaning
 from postroad.records import Outcome, Receipt
 from postroad.sdk.connector import HandsOver
 from postroad.store.rows import Row
 from postroad.tracking import Tracking
 from postroad.tracking.messages import AWAITED, Answer
+from postroad.tracking.rejections import Newer
 
 IDENTIFIER = re.compile(r"([0-9]{1,18})-([0-9a-f]{1,64})", re.ASCII)
 MOST_SAID = 10  # different refusals that one look tells; the receipts themselves are put aside
@@ -86,28 +87,27 @@ class Receipts:
         name = row["subscription"]
         known, route = self._tracking.subscriptions.get(name), self._routes.get(name)
         assert known is not None  # it began in the transaction of its first messages
+        open_ones, upto = self._tracking.rejections.open_keys(name)
         try:
-            if self._needs_rows(known, rejected):
+            if rejected or open_ones or _ruled(known):
                 if route is None:
                     return "later"  # for whoever delivers that too
                 answer = self._answer(route, known, row, rejected)
             else:
-                answer = Answer(row["records"])
+                answer = Answer(row["records"], newer=Newer({}, upto, _look_again))
         except (ConfigError, LakeError, StateError) as error:
             self._reporter.say(f"{name}: a receipt waits: {error}")
             return "later"
-        of = known["dataset"].partition(".")[::2]
-        if self._tracking.messages.receive(row["id"], answer, of) and name in self._done:
+        try:
+            settled = self._tracking.messages.receive(row["id"], answer, known["dataset"].partition(".")[::2])
+        except LostClaimError:
+            return "later"
+        if settled and name in self._done:
             done = self._done[name]
             done.messages += 1
             done.records += answer.accepted
             done.rejected += len(answer.refused)
         return "settled"
-
-    def _needs_rows(self, known: Row, rejected: Sequence[Outcome]) -> bool:
-        """Whether some are rejected, an older rejection may close, or the delivery's rule may have left rows out."""
-        ruled = (known["cleaning"] or Cleaning().digest) != Cleaning().digest
-        return bool(rejected) or ruled or bool(self._tracking.rejections.refused(known["name"]))
 
     def _answer(self, route: Route, known: Row, row: Row, rejected: Sequence[Outcome]) -> Answer:
         """What becomes of the records; MessageError if one is rejected that the message has not."""
@@ -122,9 +122,19 @@ class Receipts:
             raise MessageError(f"it rejects a record that its message of {cleaned.records.num_rows:,} has not")
         applied = [place for place in range(cleaned.records.num_rows) if place not in whose]
         said = [replace(each, records=cleaned.original([place])) for place, each in sorted(whose.items())]
+        (found,) = newer(self._tracking, route, [(rows, cleaned.original(applied))])
         return Answer(
             len(applied),
             refused=[each for outcome in said for each in refusals(rows, route, outcome)],
-            newer=newer(open_keys(self._tracking, route), route, rows, cleaned.original(applied)),
+            newer=found,
             left_out=rows.num_rows - cleaned.records.num_rows,
         )
+
+
+def _ruled(known: Row) -> bool:
+    """Whether the delivery's rule may have left rows out."""
+    return (known["cleaning"] or Cleaning().digest) != Cleaning().digest
+
+
+def _look_again(_: Collection[str]) -> Mapping[str, int]:
+    raise LostClaimError("a record was rejected meanwhile: the message's rows have to be read")

@@ -145,14 +145,27 @@ def newest_of(dataset: Dataset, wanted: pa.Table) -> dict[str, Newest]:
     Only keys and `_op` are read, from the newest file to the oldest, until all are found.
     """
     found: dict[str, Newest] = {}
+    bounds = _bounds(wanted, dataset.entity.key)
     for version, members in reversed(versions_after(dataset, None)):
         for member in members:
-            if wanted.num_rows and _overlaps(member, dataset.entity.key, wanted):
-                path = f"{dataset.changes.folder}/{member.path}"
+            path = f"{dataset.changes.folder}/{member.path}"
+            if bounds is not None and wanted.num_rows and _overlaps(member, dataset.entity.key, bounds):
                 found |= {text: Newest(place, version, op) for text, place, op in _places_of(dataset, path, wanted)}
         texts = key_texts(wanted, dataset.entity.key)
         wanted = wanted.filter(pa.array([text not in found for text in texts], pa.bool_()))
     return found
+
+
+def rows_of(dataset: Dataset, path: str, wanted: pa.Table) -> Iterator[tuple[str, int]]:
+    """Of each of some keys that a file of `changes` holds: its text, and the row in the file."""
+    for text, place, _ in _places_of(dataset, path, wanted):
+        yield text, place.first
+
+
+def overlapping(members: Sequence[Member], names: Sequence[str], wanted: pa.Table) -> list[Member]:
+    """The members that may hold some of these keys."""
+    bounds = _bounds(wanted, names)
+    return [member for member in members if bounds is not None and _overlaps(member, names, bounds)]
 
 
 def key_table(entity: Entity, texts: Sequence[str]) -> pa.Table:
@@ -176,10 +189,18 @@ def _places_of(dataset: Dataset, path: str, wanted: pa.Table) -> Iterator[tuple[
             first += rows.num_rows
 
 
-def _overlaps(member: Member, names: Sequence[str], wanted: pa.Table) -> bool:
+_Bounds = tuple[KeyValues, KeyValues]
+
+
+def _bounds(wanted: pa.Table, names: Sequence[str]) -> _Bounds | None:
+    """The first and the last of some keys; None if there are none."""
     keys = [key_at(wanted, names, at) for at in range(wanted.num_rows)]
+    return (min(keys), max(keys)) if keys else None
+
+
+def _overlaps(member: Member, names: Sequence[str], bounds: _Bounds) -> bool:
     low, high = ([bound.get(name) for name in names] for bound in (member.minimum, member.maximum))
     try:
-        return tuple(low) <= max(keys) and min(keys) <= tuple(high)
+        return tuple(low) <= bounds[1] and bounds[0] <= tuple(high)
     except TypeError:
         return True

@@ -188,6 +188,7 @@ subscriptions = Table(
     Column("ordered", Boolean, nullable=False, server_default=false()),
     Column("offset", BigInteger, nullable=False),
     Column("last_number", BigInteger, nullable=False),
+    Column("looked", BigInteger, nullable=False, server_default="0"),
     Column("status", String, nullable=False),
     Column("reason", Text),
     Column("failures", Integer, nullable=False),

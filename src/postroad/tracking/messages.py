@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,7 @@ from postroad.telemetry import Point
 from postroad.tracking.holder import proven_dead
 from postroad.tracking.moves import move_message, move_queued, note_move, note_new
 from postroad.tracking.queue import UNPUBLISHED, Held, Json, all_ours, require_ours, set_ours
-from postroad.tracking.rejections import Refused, Rejections
+from postroad.tracking.rejections import Newer, Refused, Rejections
 from postroad.tracking.runs import moment
 from postroad.tracking.subscriptions import Wanted, advance, answered, failed, next_numbers
 
@@ -68,15 +68,16 @@ class Child:
 class Answer:
     """What became of the records of a message. `accepted` counts those that the receiver holds.
 
-    `newer` gives, of keys that have an open rejection, the versions that it holds now. `left_out` counts the rows that
-    the delivery's `where` leaves out. `by` is whose word it is that the receiver holds them, where it is not its own.
+    `newer` gives, of keys that have an open rejection, the versions that it holds now; None where it holds none.
+    `left_out` counts the rows that the delivery's `where` leaves out. `by` is whose word it is that the receiver holds
+    them, where it is not its own.
     """
 
     accepted: int = 0
     left_out: int = 0
     refused: list[Refused] = field(default_factory=list)
     children: list[Child] = field(default_factory=list)
-    newer: Mapping[str, int] = field(default_factory=dict)
+    newer: Newer | None = None
     by: str = ""
 
     def status(self) -> tuple[Status, str]:
@@ -164,6 +165,8 @@ class Messages:
                 (held.message, *answer.status(), held.attempts) for held, answer in answers if held.message in ours
             ]
             if moved:
+                held_now = [answer.newer for held, answer in answers if held.message in ours and answer.newer]
+                self._rejections.accept(db, answers[0][0].subscription, held_now)
                 move_queued(db, moved, WORKER, now, settled_at=now, **_FREE)
                 answered(db, answers[0][0].subscription, moved[-1][2], now)
         return [held for held, _ in answers if held.message not in ours]
@@ -276,6 +279,21 @@ class Messages:
         with self._database.read() as db:
             return set(db.execute(wanted.distinct()).scalars())
 
+    def accepted_upto(self, name: str) -> int:
+        """The highest version of a subscription's acknowledged messages; 0 without one."""
+        wanted = select(func.max(messages.c.to_version)).where(_of(name, [Status.ACKNOWLEDGED]))
+        with self._database.read() as db:
+            return db.execute(wanted).scalar() or 0
+
+    def after(self, name: str, version: int) -> Iterator[Row]:
+        """The messages of a subscription with records behind that version, oldest first: `id`, `status`, `slices`."""
+        wanted = select(messages.c.id, messages.c.status, messages.c.slices)
+        later = (messages.c.subscription == name) & (messages.c.to_version > version)
+        with self._database.read() as db:
+            found = db.execute(wanted.where(later).order_by(messages.c.id).execution_options(yield_per=AT_ONCE))
+            for row in found.mappings():
+                yield dict(row)
+
     def naming(self, name: str, path: str) -> list[Row]:
         """The messages of a subscription that name a file, or files below a folder that ends with `/`; oldest first."""
         written = json.dumps(path)[1:-1]  # as the column's JSON has it
@@ -347,7 +365,7 @@ class Messages:
         self, db: Connection, message: int, name: str, answer: Answer, dataset: tuple[str, str], told: str, now: int
     ) -> None:
         self._rejections.refuse(db, dataset, name, message, answer.refused)
-        self._rejections.accept(db, name, answer.newer)
+        self._rejections.accept(db, name, [answer.newer] if answer.newer else [])
         answered(db, name, told, now)
 
 

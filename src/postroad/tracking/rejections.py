@@ -5,12 +5,15 @@ commit of its accepted rows, and those of the same keys that landed earlier clos
 leaves the payload to be normalised again by the next stage call, which writes the same rows again (unique by payload,
 row and stage). The raw text lies in a file in the lake that each row names. Of stage `deliver` are records that a
 receiver refused: `payload` is their message, `row` their place in it. They are written in the transaction that settles
-the message: a crash leaves both or neither, and the message is sent again.
+the message: a crash leaves both or neither, and the message is sent again. One whose key the receiver holds in a newer
+version is closed by whoever is later: by the newer version's outcome, which looks in its own transaction at what is
+open; else by a look at the refusals of late (`engine/late`), which notes how far it got in `looked` of `subscriptions`.
+A crash before that note leaves them to the next look.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +23,7 @@ from postroad.errors import ConfigError
 from postroad.records import ALL, Refusal
 from postroad.store.database import Database
 from postroad.store.rows import Row, first, many
-from postroad.store.schema import rejections, walks
+from postroad.store.schema import rejections, subscriptions, walks
 from postroad.telemetry import Point
 from postroad.tracking.moves import of_scope
 
@@ -37,6 +40,15 @@ _REFUSED = (
     .where((rejections.c.subscription == bindparam("of_subscription")) & (rejections.c.status == "rejected"))
     .order_by(rejections.c.version, rejections.c.id)
 )
+
+_LATER = (
+    (rejections.c.id > bindparam("upto"))
+    & (rejections.c.subscription == bindparam("of_subscription"))
+    & (rejections.c.status == "rejected")
+)
+_KEYS_AFTER = select(rejections.c.key).where(_LATER).distinct()
+_AFTER = select(rejections).where(_LATER).order_by(rejections.c.id).limit(bindparam("most"))
+_NEWEST = select(func.max(rejections.c.id))
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,18 @@ class Refused:
     version: int
     cause: str
     sentence: str
+
+
+@dataclass(frozen=True)
+class Newer:
+    """The versions that a receiver holds now of the keys that had an open rejection, when `upto` was the newest one.
+
+    `of` says the same of other keys: somebody else may have written a rejection since.
+    """
+
+    held: Mapping[str, int]
+    upto: int
+    of: Callable[[Collection[str]], Mapping[str, int]]
 
 
 class Rejections:
@@ -153,12 +177,57 @@ class Rejections:
         for start in range(0, len(rows), BATCH):
             db.execute(insert(rejections), rows[start : start + BATCH])
 
-    def accept(self, db: Connection, subscription: str, newer: Mapping[str, int]) -> None:
-        """Within the same: what was refused of these keys in versions up to these is superseded."""
-        if newer:
+    def accept(self, db: Connection, subscription: str, answers: Sequence[Newer]) -> None:
+        """Within the same: what was refused of keys in versions up to those that the receiver holds is superseded.
+
+        Also what was written since these answers were put together, by a worker with an older version.
+        """
+        late = self._keys_after(db, subscription, min((each.upto for each in answers), default=0)) if answers else set()
+        newest: dict[str, int] = {}
+        for held in (held for each in answers for held in (each.held, each.of(late) if late else {})):
+            newest |= {key: max(version, newest.get(key, 0)) for key, version in held.items()}
+        if newest:
             found = many(db.execute(_REFUSED, {"of_subscription": subscription}))
-            ids = [row["id"] for row in found if row["version"] <= newer.get(row["key"], -1)]
-            self.close_ids(db, ids)
+            self.close_ids(db, [row["id"] for row in found if row["version"] <= newest.get(row["key"], -1)])
+
+    def _keys_after(self, db: Connection, subscription: str, upto: int) -> set[str]:
+        return set(db.execute(_KEYS_AFTER, {"of_subscription": subscription, "upto": upto}).scalars())
+
+    def open_keys(self, subscription: str) -> tuple[set[str], int]:
+        """The keys of which a record is rejected, and the newest rejection of all."""
+        with self._database.read() as db:
+            return self._keys_after(db, subscription, 0), db.execute(_NEWEST).scalar() or 0
+
+    def refused_after(self, subscription: str, upto: int, most: int) -> tuple[list[Row], int]:
+        """The open rejections of a subscription behind that one, so many at most; and up to which one those are all."""
+        with self._database.read() as db:
+            newest = db.execute(_NEWEST).scalar() or 0
+            if newest <= upto:
+                return [], upto
+            found = many(db.execute(_AFTER, {"of_subscription": subscription, "upto": upto, "most": most}))
+            return found, found[-1]["id"] if len(found) == most else newest
+
+    def of_keys(self, subscription: str, keys: Sequence[str]) -> set[tuple[int, str, int]]:
+        """What was ever rejected of these keys in a subscription: the message, the key and the version."""
+        found: set[tuple[int, str, int]] = set()
+        with self._database.read() as db:
+            for start in range(0, len(keys), BATCH):
+                mine = (rejections.c.subscription == subscription) & rejections.c.key.in_(keys[start : start + BATCH])
+                wanted = select(rejections.c.payload, rejections.c.key, rejections.c.version).where(mine)
+                found |= {(row.payload, row.key, row.version) for row in db.execute(wanted)}
+        return found
+
+    def supersede(self, subscription: str, ids: Sequence[int], upto: int) -> int:
+        """Close those of these that are still open, and note up to which rejection somebody has looked; how many."""
+        closed = 0
+        with self._database.write(Point.LATE_CLOSED) as db:
+            now = self._database.now(db)
+            for start in range(0, len(ids), BATCH):
+                part = rejections.c.id.in_(ids[start : start + BATCH]) & (rejections.c.status == "rejected")
+                closed += _close(db, part, "superseded", now)
+            looked = (subscriptions.c.name == subscription) & (subscriptions.c.looked < upto)
+            db.execute(update(subscriptions).where(looked).values(looked=upto))
+        return closed
 
     def refused(self, subscription: str) -> list[Row]:
         """The open rejections of a subscription, oldest version first."""
