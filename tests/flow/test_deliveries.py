@@ -273,6 +273,7 @@ def test_the_same_on_postgresql(folder: Path, postgresql_url: str, monkeypatch: 
     post.faults["app"] = failing(TransientError("down"))
     post.change(dict.fromkeys(range(20), "end"))
     post.deliver()
+    assert {type(each.lag) for each in post.statuses()} == {int}
     post.faults.clear()
     post.now += 3600.0
     threads = [Thread(target=post.deliver) for _ in range(2)]
@@ -807,8 +808,43 @@ def test_a_delivery_that_left_the_flows_is_shown_while_it_has_messages(post: Pos
         (THERE, "active", 0),
         (HERE, "forgotten", 6),
     ]
-    assert post.do(lambda app: app.deliveries.discard(HERE)) == 2
+    assert post.do(lambda app: app.deliveries.discard(HERE)) == (2, 0)
     assert [each.subscription for each in post.statuses()] == [THERE]
+
+
+def test_what_a_forgotten_delivery_holds_can_be_dropped_whole(post: Post) -> None:
+    """How old it is shows, and once it is dropped, nothing of it is shown."""
+    post.change({3: "bad"})
+    post.faults["app"] = refusing("bad")
+    post.deliver()
+    post.change({4: "more"})
+    post.dispatch()
+    post.deliveries = ()
+    post.now += 60
+    (found,) = post.statuses()
+    assert (found.state, found.lag, found.rejected) == ("forgotten", 1, {"refused": 1})
+    assert found.lag_seconds >= 60
+    assert post.do(lambda app: app.deliveries.discard(HERE)) == (1, 1)
+    assert (post.statuses(), post.rejected()) == ([], [])
+    with pytest.raises(ConfigError, match=r"no flow delivers to 'app\.boks'"):
+        post.do(lambda app: app.deliveries.discard("app.boks"))
+
+
+def test_progress_tells_of_what_was_answered(post: Post) -> None:
+    """Not of what an outage put back, nor twice of what went on in halves."""
+    post.change({**dict.fromkeys(range(7), "good"), 3: "bad"})
+    post.dispatch()
+    (waiting,) = [each.lag for each in post.statuses()]
+    told: list[int] = []
+    with post.open() as app:
+        app.reporter.progress = lambda name, rows, size: told.append(rows)  # type: ignore[method-assign]
+        post.faults["app"] = failing(TransientError("down"))
+        app.deliveries.deliver()
+        assert told == []
+        post.faults["app"] = refusing("bad")
+        post.now += 400
+        app.deliveries.deliver()
+    assert sum(told) == waiting
 
 
 def test_a_table_that_was_dropped_is_made_again(post: Post) -> None:

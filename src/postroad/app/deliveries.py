@@ -162,14 +162,18 @@ class Deliveries:
         with self._routes(delivery.dataset) as routes:
             return Verification(routes[name], sample, show=show).run()
 
-    def discard(self, name: str) -> int:
+    def discard(self, name: str) -> tuple[int, int]:
         """Drop the messages of a subscription that wait for a person; how many there were.
 
-        Of one that no flow names any more all that are open.
+        Of one that no flow names any more all that are open, and its rejections, the second number.
         """
-        known = [each.to for each in self._app.project.deliveries]
+        tracking, actor, named = self._app.tracking, getpass.getuser(), self.has(name)
+        if not named and tracking.subscriptions.get(name) is None:
+            self._named(name)
         with self._app.alerts.told():
-            return self._app.tracking.messages.discard(name, getpass.getuser(), HELD if name in known else OPEN)
+            if named:
+                return tracking.messages.discard(name, actor, HELD), 0
+            return tracking.messages.discard(name, actor, OPEN), tracking.rejections.discard_all(name, actor)
 
     def record(self, rejection: Mapping[str, Any]) -> str | None:
         """The record that a receiver refused, as JSON; None if its dataset is no longer in any flow."""

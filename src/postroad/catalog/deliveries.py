@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -62,14 +62,7 @@ def subscription_status(tracking: Tracking, dataset: Dataset, delivery: Delivery
     other = None if known is None else disagreement(delivery, known)
     if other is not None:
         stored |= {"state": "changed", "reason": other}
-    return SubscriptionStatus(
-        lag=sum(each.rows for _, each in later) + (counts["records"] if counts else 0),
-        lag_seconds=round(max(now - min(oldest), 0) / 1e6, 3) if oldest else 0.0,
-        in_flight=counts["in_flight"] if counts else 0,
-        handed_over=counts["handed_over"] if counts else 0,
-        handed_since=moment(counts["handed_since"]) if counts and counts["handed_since"] else None,
-        **stored,
-    )
+    return _status(counts, sum(each.rows for _, each in later), oldest, now, stored)
 
 
 def disagreement(delivery: Delivery, known: Mapping[str, Any]) -> str | None:
@@ -90,18 +83,32 @@ def disagreement(delivery: Delivery, known: Mapping[str, Any]) -> str | None:
 
 def forgotten(tracking: Tracking, names: Iterable[str]) -> list[SubscriptionStatus]:
     """Subscriptions that no flow names any more and that still have messages or rejections."""
-    counts = tracking.messages.counts()
+    counts, now = tracking.messages.counts(), _now(tracking)
     found = []
     for known in tracking.subscriptions.all():
         if known["name"] not in names:
-            stored = _stored(tracking, known["name"], known["dataset"], known, _now(tracking))
-            records = counts[known["name"]]["records"] if known["name"] in counts else 0
-            if records or stored["held"] or stored["rejected"]:
+            stored = _stored(tracking, known["name"], known["dataset"], known, now)
+            mine = counts.get(known["name"])
+            if mine or stored["held"] or stored["rejected"]:
                 drop = f"postroad rejected discard {known['name']} --stage deliver"
                 reason = f"no flow names it: put its line back, or drop what it holds by `{drop}`"
                 stored |= {"state": "forgotten", "reason": reason}
-                found.append(SubscriptionStatus(lag=records, lag_seconds=0.0, in_flight=0, **stored))
+                found.append(_status(mine, 0, [mine["oldest"]] if mine else [], now, stored))
     return found
+
+
+def _status(
+    counts: Mapping[str, Any] | None, later: int, oldest: Sequence[int], now: int, stored: Mapping[str, Any]
+) -> SubscriptionStatus:
+    """`later` records are not dispatched; `oldest` are versions among which the oldest without an answer is."""
+    return SubscriptionStatus(
+        lag=later + (counts["records"] if counts else 0),
+        lag_seconds=round(max(now - min(oldest), 0) / 1e6, 3) if oldest else 0.0,
+        in_flight=counts["in_flight"] if counts else 0,
+        handed_over=counts["handed_over"] if counts else 0,
+        handed_since=moment(counts["handed_since"]) if counts and counts["handed_since"] else None,
+        **stored,
+    )
 
 
 def _stored(tracking: Tracking, name: str, dataset: str, known: Mapping[str, Any] | None, now: int) -> dict[str, Any]:

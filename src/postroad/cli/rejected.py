@@ -40,10 +40,10 @@ def list_(
         columns = ("id", "dataset", "stage", "key", "cause", "sentence")
         show.table(f"{len(found):,} rejected or parked", columns, [[row[name] for name in columns] for row in found])
     else:
-        grouped(found)
+        grouped(found, stage)
 
 
-def grouped(found: Sequence[Mapping[str, Any]]) -> None:
+def grouped(found: Sequence[Mapping[str, Any]], stage: str | None = None) -> None:
     """Show rejections that were counted by cause."""
     from postroad.cli import show
 
@@ -55,7 +55,7 @@ def grouped(found: Sequence[Mapping[str, Any]]) -> None:
     rows = [[row[name] if name != "records" else row[name] or None for name in columns] for row in found]
     show.table(title, columns, rows)
     if records:
-        print("`postroad rejected list --all` shows each")
+        print(f"`postroad rejected list --all{f' --stage {stage}' if stage else ''}` shows each")
 
 
 def _counted(count: int, one: str, many: str = "") -> str:
@@ -137,7 +137,9 @@ def discard(what: Ids, stage: Stage = None, project: Folder = HERE, env: Environ
             return
         if stage == "deliver" and not all(each.isdigit() for each in what):
             for subscription in what:
-                print(f"{subscription}: {opened.deliveries.discard(subscription)} held messages dropped")
+                messages, records = opened.deliveries.discard(subscription)
+                refused = f", {_counted(records, 'rejection')} too" if records else ""
+                print(f"{subscription}: {_counted(messages, 'message')} dropped{refused}")
             return
         wrong = [each for each in what if not each.isdigit()]
         if wrong:

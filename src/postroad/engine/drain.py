@@ -218,7 +218,6 @@ class Drain:
         rows = self._read(route, held) if rows is None else rows
         if rows is None:
             return
-        self._reporter.progress(route.name, rows.num_rows, rows.nbytes)
         try:
             sent = self._sent(route, held, rows)
         except OutcomeUnknownError as error:
@@ -310,6 +309,7 @@ class Drain:
                 raise StateError(f"{route.name} was handed over in part: a bug of the connector")
             self._tracking.messages.hand_over(held, sent.handed[0].wait)
             self.done[route.name].handed_over += len(sent.handed[0].records)
+            self._reporter.progress(route.name, held.records, rows.nbytes)
             return
         given_up = held.attempts + 1 >= MOST_ATTEMPTS
         if sent.again and given_up:
@@ -320,6 +320,7 @@ class Drain:
             wait = min(RETRY_FIRST * 2**held.attempts, RETRY_LONGEST)
             children.append(_child(held, sorted(sent.again), held.attempts + 1, wait))
         answer = Answer(accepted=sum(map(len, sent.applied)), left_out=sent.left_out, children=children, by=sent.by)
+        self._reporter.progress(route.name, held.records - sum(each.records for each in children), rows.nbytes)
         if not sent.rejected and not children:
             self._well.append(_Well(held, rows, sent.applied, answer))
             return

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Text, cast, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, Text, cast, func, insert, select, update
 
 from postroad.errors import BusyError, LostClaimError, StateError
 from postroad.status import HELD, OPEN, Status
@@ -315,15 +315,17 @@ class Messages:
         """Of each subscription: the records without an answer, and the oldest version of them; those in flight; those
         handed over, and since when the oldest.
         """
-        records = func.coalesce(func.sum(messages.c.records), 0)
+        summed = func.coalesce(func.sum(messages.c.records), 0)
         oldest = func.min(messages.c.from_version).label("oldest")
         with self._database.read() as db:
             now = self._database.now(db)
             flying = messages.c.token.is_not(None) & (messages.c.lease_until > now)
             flight = func.coalesce(func.sum(messages.c.records).filter(flying), 0)
             handed = func.coalesce(func.sum(messages.c.records).filter(messages.c.handovers > 0), 0)
+            # PostgreSQL's sum of integers is a decimal.
+            named = {"records": summed, "in_flight": flight, "handed_over": handed}
             since = func.min(messages.c.handed_at).label("handed_since")
-            sums = (records.label("records"), flight.label("in_flight"), handed.label("handed_over"))
+            sums = [cast(each, BigInteger).label(name) for name, each in named.items()]
             wanted = select(messages.c.subscription, *sums, oldest, since)
             found = many(db.execute(wanted.where(messages.c.status.in_(OPEN)).group_by(messages.c.subscription)))
         return {row["subscription"]: row for row in found}

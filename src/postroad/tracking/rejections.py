@@ -299,6 +299,12 @@ class Rejections:
             wanted = rejections.c.id.in_(ids) & (rejections.c.status == "rejected")
             return _close(db, wanted, f"discarded by {actor}", self._database.now(db))
 
+    def discard_all(self, subscription: str, actor: str) -> int:
+        """Drop all that a receiver refused for good; how many were open."""
+        with self._database.write(Point.REJECTED_ROWS) as db:
+            wanted = (rejections.c.subscription == subscription) & (rejections.c.status == "rejected")
+            return _close(db, wanted, f"discarded by {actor}", self._database.now(db))
+
     def list(self, stage: str | None = None, limit: int = 1000) -> list[Row]:
         """The open rejections, newest first."""
         wanted = rejections.c.status == "rejected"
