@@ -46,7 +46,7 @@ class Line:
     broker: Broker
     command: Sequence[str]
     file: Path
-    kept: Callable[[Path], dict[int, str]]
+    kept: Callable[[Path], dict[int, str | None]]
     opened: list[Destination] = field(default_factory=list)
 
     @contextmanager
@@ -73,17 +73,17 @@ class Line:
         assert {number: text for number, text in self.kept(self.file).items() if number not in without} == wanted
 
 
-def python_keeps(file: Path) -> dict[int, str]:
+def python_keeps(file: Path) -> dict[int, str | None]:
     """Out of its SQLite."""
     with closing(sqlite3.connect(file)) as database:
         rows = [json.loads(row[0]) for row in database.execute("select record from records where not deleted")]
-    return {row["id"]: row["text"] for row in rows}
+    return {row["id"]: row.get("text") for row in rows}
 
 
-def go_keeps(file: Path) -> dict[int, str]:
+def go_keeps(file: Path) -> dict[int, str | None]:
     """Out of its JSON."""
     rows = json.loads(file.read_text()).values()
-    return {row["id"]: row["text"] for row in rows if row["_op"] != "delete"}
+    return {row["id"]: row.get("text") for row in rows if row["_op"] != "delete"}
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +102,7 @@ def go_consumer(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @contextmanager
-def line(broker: Broker, command: Sequence[str], kept: Callable[[Path], dict[int, str]]) -> Iterator[Line]:
+def line(broker: Broker, command: Sequence[str], kept: Callable[[Path], dict[int, str | None]]) -> Iterator[Line]:
     """Six books in messages of three, told to nobody yet."""
     with memory_folder() as folder, pytest.MonkeyPatch.context() as patch:
         small_messages(patch)
@@ -162,8 +162,11 @@ def test_a_consumer_that_knows_nothing_of_us_ends_with_what_the_table_holds(
             time.sleep(0.05)
     with at.consumer():
         at.settled()
-    at.assert_law()
-    assert not at.post.rejected()
+        at.assert_law()
+        assert not at.post.rejected()
+        publish_without_text(at.broker)
+        while 99 not in at.kept(at.file):
+            time.sleep(0.05)
 
 
 def test_kills_lost_receipts_and_copies_end_equal(python: Line) -> None:
@@ -236,6 +239,14 @@ def test_what_a_person_types(broker: Broker, tmp_path: Path, monkeypatch: pytest
     with closing(sqlite3.connect(kept)) as database:
         assert database.execute("select count(*) from records").fetchone() == (records,)
     assert shell.json("status")["deliveries"][0]["last_outcome"] == f"{records:,} acknowledged"
+
+
+def publish_without_text(broker: Broker) -> None:
+    """An event of another dataset, whose records have no column `text`."""
+    event = {"id": "1-a", "entitykey": '["id"]', "data": [{"id": 99, "_op": "upsert", "_version": 1}]}
+    with closing(pika.BlockingConnection(pika.URLParameters(broker.url))) as connection:
+        answer_to = pika.BasicProperties(reply_to="replies")
+        connection.channel().basic_publish("", "books", json.dumps(event).encode(), answer_to)
 
 
 def replies(broker: Broker) -> int:

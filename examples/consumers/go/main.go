@@ -32,7 +32,7 @@ func main() {
 	for message := range must(channel.Consume(queue, "", false, false, false, false, nil)) {
 		event, rejected := read[record](message.Body), []any{}
 		for place, found := range read[[]record](event["data"]) {
-			if len([]rune(read[string](found["text"]))) > 20 { // a rule of our own
+			if text := found["text"]; text != nil && len([]rune(read[string](text))) > 20 { // a rule of our own
 				rejected = append(rejected, map[string]any{"record": place, "cause": "too_long", "sentence": "more than 20 letters"})
 				continue
 			}
