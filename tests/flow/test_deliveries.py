@@ -830,14 +830,14 @@ def test_what_a_forgotten_delivery_holds_can_be_dropped_whole(post: Post) -> Non
         post.do(lambda app: app.deliveries.discard("app.boks"))
 
 
-def test_progress_tells_of_what_was_answered(post: Post) -> None:
+def test_progress_tells_of_what_was_answered(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not of what an outage put back, nor twice of what went on in halves."""
     post.change({**dict.fromkeys(range(7), "good"), 3: "bad"})
     post.dispatch()
     (waiting,) = [each.lag for each in post.statuses()]
     told: list[int] = []
     with post.open() as app:
-        app.reporter.progress = lambda name, rows, size: told.append(rows)  # type: ignore[method-assign]
+        monkeypatch.setattr(app.reporter, "progress", lambda name, rows, size: told.append(rows))
         post.faults["app"] = failing(TransientError("down"))
         app.deliveries.deliver()
         assert told == []
