@@ -33,9 +33,10 @@ from postroad.records import DELETE, OP, VERSION, Entity, Facts, Package, Receip
 from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, HandsOver, Tools
 from postroad.sdk.secrets import Secret
-from postroad.testing import KEY, DestinationSuite, Row, thing
+from postroad.testing import KEY, Row, thing
 from tests.azurite import ACCOUNT, Container
 from tests.azurite import KEY as KEY_OF_AZURITE
+from tests.contract.lists import ListsSuite
 from tests.contract.texts import exact_text
 from tests.inbox import certificate
 from tests.rabbitmq import Broker
@@ -111,7 +112,7 @@ def collect(destination: Destination, *verdicts: Any) -> list[Receipt]:
     return found
 
 
-def packages(destination: Destination, rows: list[Row], target: Entity = DestinationSuite.target) -> Iterator[Package]:
+def packages(destination: Destination, rows: list[Row], target: Entity = ListsSuite.target) -> Iterator[Package]:
     """Rows, rendered, with the facts of a message."""
     schema = pa.schema([*target.schema, (OP.name, pa.string()), ("_changed_at", pa.timestamp("us", "UTC")), VERSION])
     batch = pa.RecordBatch.from_pylist([{**dict.fromkeys(schema.names), **row} for row in rows], schema)
@@ -119,13 +120,13 @@ def packages(destination: Destination, rows: list[Row], target: Entity = Destina
         yield replace(package, facts=FACTS)
 
 
-def send(destination: Destination, rows: list[Row], target: Entity = DestinationSuite.target) -> None:
+def send(destination: Destination, rows: list[Row], target: Entity = ListsSuite.target) -> None:
     """One message."""
     for package in packages(destination, rows, target):
         destination.send(target, package)
 
 
-class TestRabbitmq(DestinationSuite):
+class TestRabbitmq(ListsSuite):
     """Events on a quorum queue, read by pika and the CNCF's own SDK."""
 
     answer = "handed_over"
@@ -290,7 +291,7 @@ def test_where_claims_go_is_said_whole(given: dict[str, str]) -> None:
 def test_without_receipts_the_brokers_word_is_all_there_is(broker: Broker) -> None:
     with closing(opened(broker.url, receipts=False)) as destination, Consumer(broker.url) as consumer:
         (package,) = packages(destination, [thing(1, 1)])
-        (outcome,) = destination.send(DestinationSuite.target, package)
+        (outcome,) = destination.send(ListsSuite.target, package)
         assert (outcome.answer, outcome.cause) == ("applied", "confirmed")
         assert collect(destination, "settled") == []
         assert [step.sentence for step in destination.check()][-1].startswith("none")
@@ -304,7 +305,7 @@ def test_a_package_without_its_facts_is_a_bug(broker: Broker) -> None:
     with closing(opened(broker.url)) as destination:
         (package,) = packages(destination, [thing(1, 1)])
         with pytest.raises(StateError, match="facts"):
-            destination.send(DestinationSuite.target, replace(package, facts=None))
+            destination.send(ListsSuite.target, replace(package, facts=None))
 
 
 # Outages

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from random import Random
 from string import ascii_letters
@@ -14,6 +17,7 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 import pytest
+from psycopg.types.json import set_json_loads
 
 from postroad.connectors.sql import connector
 from postroad.connectors.sql.settings import SqlSettings
@@ -22,7 +26,8 @@ from postroad.records import Entity
 from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, Tools
 from postroad.sdk.secrets import Secret
-from postroad.testing import KEY, THINGS, ReadableSuite, Row, thing
+from postroad.testing import KEY, THINGS, Row, thing
+from tests.contract.lists import NESTED, ReadableListsSuite
 from tests.contract.texts import exact_text
 from tests.flow.post import memory_folder
 
@@ -41,7 +46,21 @@ def by_key(names: list[str], rows: list[tuple[Any, ...]]) -> dict[tuple[str, int
     return {(row["company"], row["number"]): row for row in kept}
 
 
-class TestSqlite(ReadableSuite):
+def in_json(value: Any) -> Any:
+    """A value as one of PostgreSQL's JSON."""
+    if isinstance(value, list):
+        return [in_json(each) for each in value]
+    if isinstance(value, dict):
+        return {name: in_json(each) for name, each in value.items()}
+    return value if isinstance(value, Decimal) else exact_text(value)
+
+
+def as_json(value: Any) -> str:
+    """As short as it can be written."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+class TestSqlite(ReadableListsSuite):
     """SQLite, read back by the standard library. What it has no type for is a text that loses nothing."""
 
     @pytest.fixture(autouse=True)
@@ -61,8 +80,9 @@ class TestSqlite(ReadableSuite):
             return by_key([each[0] for each in found.description], found.fetchall())
 
     def expected(self, values: Row) -> Row:
-        """Exact texts."""
-        return {name: exact_text(value) for name, value in values.items()}
+        """Exact texts; of lists their JSON."""
+        texts = {name: exact_text(value) for name, value in values.items()}
+        return {name: as_json(value) if isinstance(value, list) else value for name, value in texts.items()}
 
     def test_a_table_that_is_none_of_ours_is_left_alone(self) -> None:
         """Or that has another key."""
@@ -80,7 +100,7 @@ class TestSqlite(ReadableSuite):
         assert set(self._texts()) == {1, 2, 3}
 
     @pytest.mark.parametrize(("field", "sentence"), [
-        (pa.field("list", pa.list_(pa.int64())), "no type"),
+        (pa.field("map", pa.map_(pa.string(), pa.int64())), "no type"),
         (pa.field("x" * 64, pa.string()), "longer than"),
         (pa.field("SELECT", pa.string()), "one column in SQL"),
     ])  # fmt: skip
@@ -110,7 +130,7 @@ class TestSqlite(ReadableSuite):
         assert "there" not in step.sentence
 
 
-class TestPostgresql(ReadableSuite):
+class TestPostgresql(ReadableListsSuite):
     """PostgreSQL by the same code, read back by psycopg."""
 
     @pytest.fixture(autouse=True)
@@ -125,8 +145,13 @@ class TestPostgresql(ReadableSuite):
     def held(self) -> Mapping[tuple[str, int], Row]:
         """All rows; times are the same instants, whatever zone they are shown in."""
         with psycopg.connect(self.url) as database:
+            set_json_loads(partial(json.loads, parse_float=Decimal), database)
             found = database.execute("select * from things")
             return by_key([each.name for each in found.description or ()], found.fetchall())
+
+    def expected(self, values: Row) -> Row:
+        """Its own types; in JSON numbers with all their digits, and texts of days and times."""
+        return {name: in_json(value) if isinstance(value, list) else value for name, value in values.items()}
 
     def test_a_changed_secret_is_found(self) -> None:
         """Whoever is refused reads it again, once; a wrong one is told without it."""
@@ -149,6 +174,8 @@ class TestPostgresql(ReadableSuite):
         """Its engine then sends halves."""
         with pytest.raises(BatchRefusedError, match="NUL"):
             self._send([thing(1, 1, "fine"), thing(2, 1, "a\x00b")])
+        with pytest.raises(BatchRefusedError, match="Unicode"):
+            self._send([thing(2, 1, lines=[{"item": "a\x00b"}])], NESTED)
         self._send([thing(1, 1, "fine")])
         assert self._texts() == {1: "fine"}
 

@@ -14,7 +14,8 @@ from postroad.connectors.http.settings import HttpSettings
 from postroad.connectors.http.simulator import DEMO_SECRET, DEMO_TOKEN, ApiSimulator
 from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, Tools
-from postroad.testing import KEY, DestinationSuite, Row
+from postroad.testing import KEY, Row
+from tests.contract.lists import ListsSuite
 from tests.contract.texts import exact_text
 
 EACH = {
@@ -38,7 +39,7 @@ def opened(url: str, **settings: Any) -> Destination:
     return connector.destination(HttpSettings.model_validate(whole), tools)
 
 
-class TestHttp(DestinationSuite):
+class TestHttp(ListsSuite):
     """Objects, answered record by record."""
 
     answers = "each"

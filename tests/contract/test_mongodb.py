@@ -23,8 +23,9 @@ from postroad.records import DELETE
 from postroad.sdk.budget import MemoryBudget
 from postroad.sdk.connector import Destination, Identified, Tools
 from postroad.sdk.secrets import Secret
-from postroad.testing import THINGS, ReadableSuite, Row, thing
+from postroad.testing import THINGS, Row, thing
 from tests.conftest import Mongo
+from tests.contract.lists import ReadableListsSuite
 from tests.contract.texts import exact_text
 
 
@@ -35,7 +36,7 @@ def opened(mongo: Mongo, **settings: Any) -> Destination:
     return connector.destination(made, Tools(MemoryBudget(time.time), time.time))
 
 
-class MongoSuite(ReadableSuite):
+class MongoSuite(ReadableListsSuite):
     """What the policies have in common."""
 
     settings: ClassVar[Mapping[str, Any]] = {}
@@ -52,9 +53,9 @@ class MongoSuite(ReadableSuite):
 
     def held(self) -> Mapping[tuple[str, int], Row]:
         """What a reader finds under the target's name."""
-        names = [*THINGS.names, "colour: 100% (x)"]
         found = list(self.mongo.database["things"].find(self.shown()))
-        kept = names if any(names[-1] in each for each in found) else names[:-1]
+        more = [name for name in ("colour: 100% (x)", "lines") if any(name in each for each in found)]
+        kept = [*THINGS.names, *more]
         return {(each["company"], each["number"]): {name: each.get(name) for name in kept} for each in found}
 
     def shown(self) -> dict[str, Any]:
@@ -67,6 +68,10 @@ class MongoSuite(ReadableSuite):
 
     def as_bson(self, value: Any) -> Any:
         """A value as the driver gives it."""
+        if isinstance(value, list):
+            return [self.as_bson(each) for each in value]
+        if isinstance(value, dict):
+            return {name: self.as_bson(each) for name, each in value.items()}
         if isinstance(value, Decimal):
             return Decimal128(f"{value:.9f}")
         if isinstance(value, datetime):
@@ -103,7 +108,7 @@ class TestObjectId(MongoSuite):
     """The server's own `_id`, and texts for what BSON cuts."""
 
     settings: ClassVar = {"id": "objectid", "view": False, "times": "text", "dates": "text", "decimals": "text"}
-    longest = ReadableSuite.longest
+    longest = ReadableListsSuite.longest
 
     def shown(self) -> dict[str, Any]:
         """Rows that are no tombstones."""

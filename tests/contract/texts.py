@@ -9,6 +9,10 @@ from typing import Any
 
 def exact_text(value: Any) -> Any:
     """Decimals, days and times as texts that lose nothing; any other value as it is."""
+    if isinstance(value, list):
+        return [exact_text(each) for each in value]
+    if isinstance(value, dict):
+        return {name: exact_text(each) for name, each in value.items()}
     if isinstance(value, Decimal):
         return f"{value:.9f}"
     if isinstance(value, datetime):

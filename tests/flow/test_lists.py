@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,12 +44,14 @@ connections:
     url: secret://MONGODB_URL
     database: MONGODB_NAME
     indexes: {orders: [{fields: [lines.item]}]}
+  books: {connector: sql, url: "sqlite:///books.db"}
 """
 FLOW = """\
 sync:
   - {from: drop, entities: [orders]}
 deliver:
   - {dataset: drop.orders, to: appdb.orders}
+  - {dataset: drop.orders, to: books.orders}
 """
 A, B = {"item": "A", "quantity": "2.5", "due": "2026-12-01"}, {"item": "B", "quantity": 3, "due": None}
 ORDERS: dict[str, dict[str, Any]] = {
@@ -93,6 +97,20 @@ def assert_held(mongo: Mongo, orders: dict[str, dict[str, Any]]) -> None:
     assert held == {order: {**row, "lines": lines[order]} for order, row in orders.items()}
 
 
+def assert_told(shell: Shell, orders: dict[str, dict[str, Any]]) -> None:
+    """The table's lines are those that were dropped, as SQLite reads them."""
+    with closing(sqlite3.connect(shell.folder / "books.db")) as books:
+        held = books.execute(
+            """select "order", value ->> 'item', value ->> 'quantity', value ->> 'due' from orders, json_each(lines)
+            where not _deleted order by "order", key"""
+        ).fetchall()
+    assert held == [
+        (order, each["item"], f"{float(each['quantity']):.9f}", each["due"])
+        for order, row in sorted(orders.items())
+        for each in row["lines"] or ()
+    ]
+
+
 def counts(done: Any) -> tuple[int, ...]:
     """New, changed, deleted; and what was delivered."""
     rows = done["datasets"]["drop.orders"]
@@ -115,6 +133,8 @@ def test_lines_are_embedded_and_a_changed_line_is_a_changed_order(shell: Shell, 
     put(shell.folder, 4, removed)
     assert counts(shell.json("run")) == (0, 2, 1, 3)
     assert_held(mongo, removed)
+    assert_told(shell, removed)
+    assert shell.json("verify", "books.orders")["equal"]
     assert {each["_id"] for each in mongo.database.orders.find({"lines.item": "B"})} == {"SO-5"}
     assert shell.json("verify", "appdb.orders")["equal"]
     mongo.database["orders.rows"].update_one({"_id": "SO-1"}, {"$set": {"lines.0.quantity": Decimal128("9")}})

@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 from postroad.lake.nesting import differs
 from postroad.lake.streams import with_keys
 from postroad.records import VERSION, Entity, key_texts
+from postroad.sdk.casting import cast_deep
+
+UNITS = {"s": "second", "ms": "millisecond"}
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,18 @@ def _places(ours: pa.ChunkedArray, theirs: pa.ChunkedArray | None) -> list[int]:
     if theirs is None:
         return _true(pc.is_valid(ours))
     try:
-        return _true(differs(_numbers(ours.cast(theirs.type, safe=False)), _numbers(theirs)))
+        wanted = pa.chunked_array([cast_deep(each, theirs.type, _as_kept) for each in ours.chunks], theirs.type)
+        return _true(differs(_numbers(wanted), _numbers(theirs)))
     except (pa.ArrowException, TypeError):  # types that Arrow does not compare: loops over a sample
         pairs = zip(ours.to_pylist(), theirs.to_pylist(), strict=True)
         return [at for at, (one, other) in enumerate(pairs) if one != other]
+
+
+def _as_kept(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """A value as a coarser type keeps it; of a time the digits are cut off, before 1970 as well."""
+    if pa.types.is_timestamp(values.type) and pa.types.is_timestamp(kind) and kind.unit in UNITS:
+        values = pc.floor_temporal(values, unit=UNITS[kind.unit])
+    return values.cast(kind, safe=False)
 
 
 def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -38,7 +38,7 @@ def note_errors(error: ValidationError, model: type[BaseModel], node: Node, note
 
 def _note(detail: ErrorDetails, model: type[BaseModel], node: Node, notes: Notes, prefix: str) -> None:
     path = [step for step in detail["loc"] if step != "[key]"]
-    name = ".".join([*([prefix] if prefix else []), *map(str, path)])
+    name = ".".join(filter(None, [prefix, *map(str, path)]))
     code = CODES.get(detail["type"]) or ("wrong-type" if detail["type"].endswith(WRONG_TYPE) else "bad-value")
     target = node.at(path)
     if notes.about(target.dollars):

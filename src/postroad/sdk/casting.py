@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -30,6 +31,30 @@ def cast_or_find(values: pa.Array, target: pa.DataType) -> tuple[pa.Array, list[
     for row in rows:
         mask[row] = True
     return pc.if_else(pa.array(mask), pa.scalar(None, values.type), values).cast(target), rows
+
+
+def _cast(values: pa.Array, target: pa.DataType) -> pa.Array:
+    return values.cast(target)
+
+
+def cast_deep(
+    values: pa.Array, target: pa.DataType, cast: Callable[[pa.Array, pa.DataType], pa.Array] = _cast
+) -> pa.Array:
+    """An array, maybe of lists and structures, with other types in it; an ArrowException if one is unfit.
+
+    Arrow's own cast also reads what lies under a null structure: an empty text, which is no number.
+    """
+    kind = values.type
+    if values.offset:
+        values = pa.concat_arrays([values])
+    if pa.types.is_list(kind) and pa.types.is_list(target):
+        entries = cast_deep(values.values, target.value_type, cast)
+        return pa.ListArray.from_arrays(values.offsets, entries, mask=values.is_null()).cast(target)
+    if pa.types.is_struct(kind) and pa.types.is_struct(target) and {*kind.names} == {*target.names}:
+        found = dict(zip(kind.names, values.flatten(), strict=True))
+        members = [cast_deep(found[field.name], field.type, cast) for field in target]
+        return pa.StructArray.from_arrays(members, fields=list(target), mask=values.is_null())
+    return cast(values, target)
 
 
 def true_rows(mask: pa.Array) -> list[int]:

@@ -1,8 +1,9 @@
-"""Arrow columns as JSON texts, column by column: no value becomes a Python object, but binary ones."""
+"""Arrow columns as JSON texts, column by column: no value becomes a Python object, but binary ones. And back."""
 
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from postroad.errors import ConfigError
+from postroad.sdk.casting import cast_deep
 from postroad.sdk.decimals import plain
 
 T = pa.types
@@ -45,6 +47,23 @@ def texts(column: pa.Array, form: Form) -> pa.Array:
         elif not _number(kind, form):
             found = _quoted(found)
     return pc.if_else(column.is_valid(), found, "null").fill_null("null")
+
+
+def from_texts(found: Sequence[str | bytes | None], kind: pa.DataType) -> pa.Array:
+    """Texts that `texts` made, as values of that type again; ValueError or an ArrowException for others.
+
+    Loops over values: for the few rows that are looked at, not for all. Numbers stay texts until Arrow reads them.
+    """
+    values = [None if each is None else json.loads(each, parse_int=str, parse_float=str) for each in found]
+    return cast_deep(pa.array(values, _as_said(kind)), kind)
+
+
+def _as_said(kind: pa.DataType) -> pa.DataType:
+    if T.is_struct(kind):
+        return pa.struct([(each.name, _as_said(each.type)) for each in kind])
+    if T.is_list(kind) or T.is_large_list(kind) or T.is_fixed_size_list(kind):
+        return pa.list_(_as_said(kind.value_type))
+    return kind if T.is_boolean(kind) else pa.string()
 
 
 def bare(column: pa.Array) -> pa.Array:

@@ -19,6 +19,7 @@ from postroad.connectors.mongodb.operations import DELETED, ID, forms_of, identi
 from postroad.connectors.mongodb.settings import MongoSettings
 from postroad.connectors.mongodb.targets import Db, rows_name
 from postroad.records import VERSION, Entity
+from postroad.sdk.casting import cast_deep
 
 ROWS = 10_000  # of a batch of keys
 KEYS = 500  # of one question
@@ -110,7 +111,7 @@ def _array(values: list[Any], field: pa.Field, forms: Forms) -> pa.Array:
     try:
         if T.is_nested(field.type):
             said = _leaves(field.type, lambda kind: pa.string() if said_as_text(kind, forms) else kind)
-            return pa.array(values, said).cast(field.type)
+            return cast_deep(pa.array(values, said), field.type)
         if any(isinstance(value, str) for value in values):
             return pa.array(values, pa.string()).cast(field.type)
         return pa.array(values, field.type)

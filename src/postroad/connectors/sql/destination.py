@@ -130,6 +130,9 @@ class SqlDestination:
                 self._url,
                 pool_pre_ping=self._exact,
                 hide_parameters=True,
+                # Values and answers are texts of JSON: what is a number in them must not become a float on the way.
+                json_serializer=_same,
+                json_deserializer=_same,
                 connect_args={} if self._exact else {"timeout": PATIENCE},
             )
         except (NoSuchModuleError, ModuleNotFoundError) as error:
@@ -181,6 +184,10 @@ def _add(db: Connection, table: Table, column: Column[Any]) -> None:
     quoted = db.dialect.identifier_preparer.quote(table.name)
     # Past SQLAlchemy's own reading of a text: what looks like a parameter in a name is none, and is quoted already.
     db.exec_driver_sql(f"ALTER TABLE {quoted} ADD COLUMN {CreateColumn(column).compile(dialect=db.dialect)}")
+
+
+def _same(text: str) -> str:
+    return text
 
 
 def _leave_begin_to_us(connection: Any, _record: object) -> None:

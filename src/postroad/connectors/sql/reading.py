@@ -8,9 +8,10 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Engine, Row, Select, Table, inspect, not_, select, tuple_
 
-from postroad.connectors.sql.tables import DELETED, as_stored, table_of
+from postroad.connectors.sql.tables import DELETED, as_stored, is_json, table_of
 from postroad.errors import ConfigError
 from postroad.records import VERSION, Entity
+from postroad.sdk.jsontext import from_texts
 
 ROWS = 10_000  # of a batch of keys
 KEYS = 300  # of one question: old versions of SQLite take 999 parameters
@@ -71,6 +72,8 @@ def _batch(rows: Sequence[Row[Any]], fields: Sequence[pa.Field]) -> pa.RecordBat
 
 def _array(values: list[Any], field: pa.Field) -> pa.Array:
     try:
+        if is_json(field.type):
+            return from_texts(values, field.type)
         texts = any(isinstance(value, str) for value in values)
         return (pa.array(values, pa.string()) if texts else pa.array(values, field.type)).cast(field.type)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):

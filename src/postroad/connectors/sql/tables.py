@@ -33,12 +33,13 @@ from sqlalchemy.types import TypeEngine
 from postroad.errors import ConfigError
 from postroad.records import CHANGED_AT, DELETE, OP, VERSION, Entity
 from postroad.sdk.decimals import plain
-from postroad.sdk.jsontext import iso_texts
+from postroad.sdk.jsontext import Form, iso_texts, texts
 
 DELETED = "_deleted"
 LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer ones off without an error
 
 T = pa.types
+NO_TEXT = pa.scalar(None, pa.string())
 
 
 def table_of(target: Entity, *, exact: bool) -> Table:
@@ -71,10 +72,17 @@ def values_of(target: Entity, records: pa.RecordBatch, *, exact: bool) -> pa.Rec
         column = records.column(field.name)
         if field.name not in target.key:
             column = pc.if_else(deleted, pa.scalar(None, column.type), column)
+        if is_json(field.type):
+            column = pc.if_else(column.is_valid(), texts(column, Form(decimals_as_texts=not exact)), NO_TEXT)
         found[field.name] = column if exact else as_stored(column)
     found[VERSION.name] = records.column(VERSION.name)
     found[DELETED] = deleted
     return pa.RecordBatch.from_pydict(found)
+
+
+def is_json(kind: pa.DataType) -> bool:
+    """Whether values have no type in SQL, and are kept as JSON: lists and structures."""
+    return bool(T.is_struct(kind) or T.is_list(kind) or T.is_large_list(kind) or T.is_fixed_size_list(kind))
 
 
 def as_stored(column: pa.Array) -> pa.Array:
@@ -94,7 +102,8 @@ def _type(field: pa.Field, *, exact: bool) -> TypeEngine[Any]:
     raise ConfigError(f"column {field.name} is {field.type}, for which a SQL table has no type")
 
 
-TYPES: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType], TypeEngine[Any]]], ...] = (
+Types = tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType], TypeEngine[Any]]], ...]
+TYPES: Types = (
     (lambda kind: T.is_string(kind) or T.is_large_string(kind), lambda _: Text()),
     (T.is_boolean, lambda _: Boolean()),
     (lambda kind: T.is_integer(kind) and not T.is_uint64(kind), lambda _: BigInteger()),
@@ -104,8 +113,10 @@ TYPES: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.DataType], TypeEn
     (T.is_date, lambda _: Date()),
     (T.is_time, lambda _: Time()),
     (T.is_timestamp, lambda kind: DateTime(timezone=kind.tz is not None)),
+    (is_json, lambda _: postgresql.JSONB(none_as_null=True)),
 )
-PLAIN = tuple((matches, lambda _: Text()) for matches in (T.is_decimal, T.is_date, T.is_time, T.is_timestamp))
+TEXTS = (T.is_decimal, T.is_date, T.is_time, T.is_timestamp, is_json)
+PLAIN: Types = tuple((matches, lambda _: Text()) for matches in TEXTS)
 
 
 def _require_names(table: str, columns: Sequence[str]) -> None:
