@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from postroad.connectors.excel_link.example import SEED
 from postroad.connectors.excel_link.settings import ExcelLinkSettings
 from postroad.connectors.excel_link.simulator import ExcelLinkSimulator
 from postroad.connectors.excel_link.simulator.addresses import DEFAULT_PORT
+from postroad.engine.stage import BesideFetching, Stager
 from postroad.project import Allowance, Connection, Project, Sync, init_project, load_project
 from postroad.sdk.sheets import workbook
 
@@ -131,6 +133,28 @@ def test_a_changed_file_is_read_once_and_the_others_not_at_all(
     assert len(read) == 1
     assert company.do(lambda app: app.runs.replay("links.cost_categories")).exit_code == 0
     assert len(read) == 2, "a replay reads it again, from landing"
+
+
+def test_a_page_that_lands_while_earlier_ones_are_caught_up_with_is_counted_once(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stager looks for what landed beside the fetching, which hands the same page over."""
+    company.begin("cost_categories")
+    landed, catch_up, add = threading.Event(), Stager.catch_up, BesideFetching.add
+
+    def late(stager: Stager) -> None:
+        assert landed.wait(30)
+        catch_up(stager)
+
+    def told(staging: BesideFetching, *page: Any) -> None:
+        landed.set()
+        add(staging, *page)
+
+    monkeypatch.setattr(Stager, "catch_up", late)
+    monkeypatch.setattr(BesideFetching, "add", told)
+    company.server.change("cost_categories")
+    counts = company.sync().counts["links.cost_categories"]
+    assert (counts.payloads, counts.read) == (1, len(company.server.rows("cost_categories")))
 
 
 def test_a_new_month_is_asked_for_and_the_oldest_is_left_as_it_is(company: Company) -> None:

@@ -49,6 +49,7 @@ class Stager:
         self._absent: set[str] = set()
         self._tables: list[pa.Table] = []
         self._numbers: list[int] = []
+        self._added: set[int] = set()
 
     def catch_up(self) -> None:
         """Stage the landed pages that no part holds yet."""
@@ -59,7 +60,13 @@ class Stager:
                 self.add(row, self._bench.lake.landing.get(row["path"], row["size"], row["digest"]))
 
     def add(self, row: Mapping[str, Any], body: bytes) -> None:
-        """Parse one page and put its rows into the part being written."""
+        """Parse one page and put its rows into the part being written.
+
+        A page may come twice: one that landed while `catch_up` looked is then handed over by the fetching too.
+        """
+        if row["number"] in self._added:
+            return
+        self._added.add(row["number"])
         self._bench.reporter.stage(Stage.STAGE, self._dataset.name)
         page = self._bench.parse_body(self._feed, row, body, self._entity)
         reject(self._bench, row, self._entity, self._claim.run, page.refusals, walk=self._walk["id"])
