@@ -37,3 +37,9 @@ def test_every_connector_is_loaded_with_its_simulator() -> None:
 def test_an_unknown_simulator_is_told_with_the_others() -> None:
     with pytest.raises(ConfigError, match=r"no simulator 'xleger'; there are: .*Did you mean 'xledger'\?"):
         load_simulator("xleger")
+
+
+@pytest.mark.parametrize("name", ["xleger", "..", "xledger/simulator", "xledger.simulator", "__pycache__", ""])
+def test_what_is_no_connector_is_told_with_the_others(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"no connector '{name}'; there are: d365_finops, "):
+        load_connector(name)

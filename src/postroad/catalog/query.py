@@ -7,7 +7,7 @@ so a query sees one commit of each dataset, whatever is written meanwhile.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
+from itertools import compress, count
 
 import duckdb
 import pyarrow as pa
@@ -18,27 +18,53 @@ from postroad.lake.delta import DeltaLog
 from postroad.lake.parquet import read_files
 
 MEMORY = "1GB"
+ASK_FOR_ALL = ("show", "schema", "duckdb_", "pg_", "sqlite_", "pragma", ";")  # lists of views; several statements
 
 
 def query(datasets: Sequence[Dataset], sql: str) -> pa.Table:
-    """The result of a query, no two columns of one name; ConfigError with DuckDB's sentence if it is wrong."""
+    """The result of a query, no two columns of one name; ConfigError with DuckDB's sentence if it is wrong.
+
+    Only what the query names is opened: a view looks into every file, and a lake may hold hundreds of datasets.
+    """
     with duckdb.connect(":memory:") as database:
         database.execute(f"SET memory_limit = '{MEMORY}'")
         database.execute("SET TimeZone = 'UTC'")
-        for dataset in datasets:
-            database.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(dataset.connection)}")
-            _view(database, dataset, dataset.table, dataset.table_schema, dataset.entity.name)
-            _view(database, dataset, dataset.changes, dataset.changes_schema, f"{dataset.entity.name}_changes")
+        named, others = _named(datasets, sql)
+        _show(database, named)
         # The person's own SQL reads the lake and changes nothing outside of this process's memory.
         database.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
         try:
-            answer: duckdb.DuckDBPyRelation | None = database.sql(sql)
-            found = None if answer is None else answer.to_arrow_table()
+            try:
+                found = _answer(database, sql)
+            except duckdb.CatalogException:  # whose sentence is to choose from all that there is
+                _show(database, others)
+                found = _answer(database, sql)
         except duckdb.Error as error:
             raise ConfigError(f"the query is wrong: {error}") from error
     if found is None:
         raise ConfigError("the query gives no rows: write a SELECT, or SHOW ALL TABLES to see what there is")
     return found.rename_columns(_told_apart(found.column_names))
+
+
+def _answer(database: duckdb.DuckDBPyConnection, sql: str) -> pa.Table | None:
+    answer: duckdb.DuckDBPyRelation | None = database.sql(sql)
+    return None if answer is None else answer.to_arrow_table()
+
+
+def _named(datasets: Sequence[Dataset], sql: str) -> tuple[Sequence[Dataset], Sequence[Dataset]]:
+    """Those that may stand in a query, and the others. All, if none does or it may ask what there is."""
+    text = sql.casefold()
+    stands = [each.entity.name.casefold() in text for each in datasets]
+    if not any(stands) or any(word in text for word in ASK_FOR_ALL):
+        return datasets, ()
+    return list(compress(datasets, stands)), [each for each, named in zip(datasets, stands, strict=True) if not named]
+
+
+def _show(database: duckdb.DuckDBPyConnection, datasets: Sequence[Dataset]) -> None:
+    for dataset in datasets:
+        database.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(dataset.connection)}")
+        _view(database, dataset, dataset.table, dataset.table_schema, dataset.entity.name)
+        _view(database, dataset, dataset.changes, dataset.changes_schema, f"{dataset.entity.name}_changes")
 
 
 def _told_apart(names: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 
 from postroad.connectors.excel_link.simulator.render import rendered
 
@@ -40,7 +41,9 @@ def sheet_of(rows: bytes, prolog: bytes = b"") -> bytes:
     return prolog + b'<worksheet xmlns="%b"><sheetData>%b</sheetData></worksheet>' % (space, rows)
 
 
+@cache
 def _bomb() -> bytes:
+    """Packing it takes a second, and it is served again to every further try."""
     return rezipped({}, {"xl/media/zeros.bin": bytes(300 << 20)})
 
 
