@@ -222,7 +222,7 @@ class Episode:
         """Whether an export or a look at the keys is open that began before the last change."""
         rounds = self.ask("select cursor from feeds where connection = 'finops' and feed = 'changes'")
         looks = self.ask("select id from walks where connection = 'finops' and status = 'open'")
-        return bool(looks) or any('"round"' in json.dumps(cursor) for (cursor,) in rounds)
+        return bool(looks) or any('"round"' in (cursor or "") for (cursor,) in rounds)
 
     @property
     def loaded(self) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from contextlib import closing
 from pathlib import Path
@@ -84,6 +85,17 @@ insert into subscriptions (name, dataset, destination, target, start, "offset", 
   failures, due_at, begun_at)
 values ('a.b', 'c.d', 'a', 'b', 'current', 0, 0, 'active', 0, 0, 0)
 """
+
+
+def test_a_database_that_accepts_and_does_not_answer_is_away_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one whose machine is frozen."""
+    monkeypatch.setitem(database.NOTICED, "connect_timeout", "2")  # seconds, the least that there is
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"postgresql://postgres@127.0.0.1:{mute.getsockname()[1]}/postgres"
+        with pytest.raises(DatabaseError, match="timeout"):
+            App(Project("p", tmp_path, database=address))
 
 
 def test_a_writer_that_says_nothing_for_long_stops_no_other(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, create_engine, event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from postroad.errors import ConfigError, DatabaseError, StateError
@@ -21,6 +21,15 @@ from postroad.telemetry import Point, Watcher, unwatched
 
 WRITERS = 0x706F7374  # the advisory lock that all writers of one PostgreSQL database share
 FROZEN = 60_000  # milliseconds that a writer may say nothing: then PostgreSQL ends its transaction, and others go on
+
+# Of libpq, unless the address says otherwise: a host that vanished is noticed within a minute, not within hours.
+NOTICED: dict[str, str | tuple[str, ...]] = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
 
 _TURN = text("SELECT pg_advisory_xact_lock(:key), set_config('idle_in_transaction_session_timeout', :frozen, true)")
 
@@ -41,7 +50,7 @@ class Database:
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self.watcher = watcher
         self._clock = clock
-        url_ = self.url if self.sqlite else self.url.set(drivername="postgresql+psycopg")
+        url_ = self.url if self.sqlite else _psycopg(self.url)
         # Whoever waited for his turn sees what was written meanwhile, whatever this database has for others.
         options = {} if self.sqlite else {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
         self._engine = create_engine(url_, **options)
@@ -83,6 +92,10 @@ class Database:
     def close(self) -> None:
         """Give back all connections."""
         self._engine.dispose()
+
+
+def _psycopg(url: URL) -> URL:
+    return url.set(drivername="postgresql+psycopg", query={**NOTICED, **url.query})
 
 
 @contextmanager
