@@ -123,6 +123,22 @@ def test_a_day_makes_one_file(post: Post) -> None:
     assert post.do(lambda app: (app.datasets.litter(), app.datasets.missing())) == ([], [])
 
 
+def test_what_a_subscription_began_with_is_told_when_its_files_are_gone(post: Post) -> None:
+    """They left the table, and were deleted: all messages of such rows say the same, but for what was refused."""
+    post.change(dict.fromkeys(range(6), "all new"))
+    post.deliver()
+    paths = {path for (slices,) in post.look("select slices from messages") for path, *_ in json.loads(slices)}
+    for path in paths:
+        if path.startswith("tables/"):
+            (post.folder / "lake" / path).unlink()
+    before = told(post)
+    oldest = [before[key]["versions"][-1]["deliveries"][0] for key in KEYS]
+    assert [each["status"] for each in oldest] == ["acknowledged"] * 4 + ["discarded", "acknowledged"]
+    assert oldest[0]["sentence"] == "in one of messages 1-2, none of which says otherwise"
+    forgotten(post)
+    assert told(post) == before
+
+
 def test_an_audit_file_that_is_gone_is_told(post: Post) -> None:
     forgotten(post)
     (path,) = _files(post)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from sqlalchemy import Engine, event
 from postroad.engine import drain
 from postroad.engine.late import close_late
 from postroad.project import Delivery
-from postroad.records import Outcome, Package
+from postroad.records import Outcome, Package, Receipt
 from postroad.telemetry import Point
 from tests.flow.doomed import Side, Trap
 from tests.flow.post import HERE, Post, memory_folder, small_messages
+from tests.flow.test_receipts import identifiers, world
 
 P = Point
 BAD = "bad"
@@ -192,6 +193,40 @@ def statements() -> Iterator[list[str]]:
 def _trace(post: Post) -> list[Any]:
     found = post.do(lambda app: app.tracing.trace("toy.books", "1"))
     return [told for version in found.versions for told in version.deliveries]
+
+
+# Receipts
+
+
+def test_receipts_in_any_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newer version's comes first; or while it is written, another worker writes the one that refuses the older."""
+    post, room = world(folder, monkeypatch)
+    post.deliver()
+    post.change({1: "good", 2: "older", 3: "older"})
+    post.deliver()
+    for text in ("newer", "newest"):
+        post.change({2: text, 3: text})
+        post.deliver()
+    no = Outcome([1], "rejected", "refused", "no")
+    room.read([4])
+    room.read([2], [no, replace(no, records=[2])])
+    post.deliver()
+    assert closed(post) == SUPERSEDED * 2
+
+    def meanwhile() -> None:
+        room.receipts[:] = [Receipt(identifiers(room)[0], [replace(no, records=[0])])]
+        post.deliver()
+        assert closed(post) == [*SUPERSEDED * 2, ("rejected", None)]
+        room.receipts[:] = [newer]
+
+    post.change({0: "last"})
+    post.deliver()
+    room.receipts.clear()
+    room.read([5])
+    (newer,) = room.receipts
+    post.deliver(Beside([True], meanwhile, [P.RECEIPT_SETTLED]))
+    assert closed(post) == SUPERSEDED * 3, "it was for later: the rows had to be read"
+    assert room.refused == []
 
 
 # Two workers in any order

@@ -6,7 +6,7 @@ stored for a record that arrived, so nothing here can be out of date.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -93,10 +93,7 @@ class Whereabouts:
             return told
         if found.version > self._known["offset"]:
             return Delivered(self.name, Status.RECEIVED, "not dispatched yet")
-        sentence = "it was sent and answered; its message is not remembered any more"
-        if self._remembered.gone:
-            sentence = f"it was sent; {self._remembered.gone} says more and cannot be read: put it back from a backup"
-        return Delivered(self.name, Word.PROCESSED, sentence) if self._was_sent(found, newest=newest) else None
+        return self._begun_with(found) if self._was_sent(found, newest=newest) else None
 
     def forgotten(self) -> Collection[Row]:
         """The rejections of the key that audit files keep: of the versions that were asked for, and as it began."""
@@ -161,10 +158,38 @@ class Whereabouts:
             return found.version > begun
         return found.version > known["begun_at"] or (newest and found.row.column(OP.name)[0].as_py() != DELETE)
 
+    def _begun_with(self, found: Found) -> Delivered:
+        """What became of a version of which nobody knows in which message it was: its file left the table long ago.
+
+        If it is one that the subscription began with, all messages of such rows may say the same.
+        """
+        gone = self._remembered.gone.get(found.version) or self._remembered.gone.get(None)
+        if gone is not None:
+            sentence = f"it was sent; {gone} says more and cannot be read: put it back from a backup"
+            return Delivered(self.name, Word.PROCESSED, sentence)
+        first = self._first or []
+        refused = {row["payload"] for row in self._refused() if row["version"] == found.version}
+        for row in first:
+            if row["id"] in refused:
+                return self._told(found, row, found.place)
+        parents = {row["parent"] for row in first}
+        words = {row["status"] for row in first if row["id"] not in parents}
+        begun = found.version <= (self._known or {})["begun_at"] and self._passes(found)
+        if begun and Status.ACKNOWLEDGED in words and words <= {Status.ACKNOWLEDGED, Status.REJECTED}:
+            numbers = [row["number"] for row in first]
+            told = f"in one of messages {min(numbers)}-{max(numbers)}, none of which says otherwise"
+            return Delivered(self.name, Status.ACKNOWLEDGED, told)
+        return Delivered(self.name, Word.PROCESSED, "it was sent and answered; its message is not remembered any more")
+
+    def _refused(self) -> Iterator[Row]:
+        """What was ever rejected of the key, as far as the versions that were asked for."""
+        yield from self._rejections
+        yield from self._remembered.rejections.values()
+
     def _told(self, found: Found, message: Row, place: Slice) -> Delivered:
         answers = message["attempts"] + (message["settled_at"] is not None)
         at = moment(message["settled_at"] or message["dispatched_at"])
-        for row in (*self._rejections, *self._remembered.rejections.values()):
+        for row in self._refused():
             if row["version"] == found.version and row["payload"] == message["id"]:
                 refused = row["status"] == "rejected"
                 status = Status.REJECTED if refused else Status.DISCARDED

@@ -8,7 +8,8 @@ so a rejection escapes neither. A crash before the note of how far this got leav
 or worker looks.
 
 What it costs depends on how many messages and files are behind the oldest of these rejections, not on how many records
-were refused; where nothing behind it was acknowledged, it is one question of the database.
+were refused; where nothing behind it was acknowledged, it is one question of the database. A newer version whose
+message tracking has forgotten is not seen: the rejection stays open, and a retry closes it.
 """
 
 from __future__ import annotations
