@@ -277,23 +277,29 @@ def test_a_dead_letter_that_is_hostile_is_kept_aside_too(post: Post, broker: Bro
 def test_headers_that_python_has_no_value_for_end_no_connection(
     post: Post, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A timestamp in the year 36812: pika 1.4.4 dies of it, and would again of each delivery."""
+    """A timestamp in the year 36812, tables in tables: pika 1.4.4 dies of them, and would again of each delivery."""
     publish(post)
+    deep = b""
+    for _ in range(2000):
+        deep = b"\x01xF" + struct.pack(">I", len(deep)) + deep
+    headers = [b"\x01xT" + struct.pack(">Q", 1 << 40), deep]
 
     def encode_table(pieces: list[bytes], _: object) -> int:
-        header = b"\x01xT" + struct.pack(">Q", 1 << 40)
+        header = headers.pop(0)
+        headers.append(header)
         pieces.append(struct.pack(">I", len(header)) + header)
         return 4 + len(header)
 
     def work(channel: Any) -> None:
         monkeypatch.setattr(pika.data, "encode_table", encode_table)
         for exchange, key in (("postroad.post", HERE), ("", DEAD)):
-            channel.basic_publish(exchange, key, b"hostile", pika.BasicProperties(headers={"x": 1}))
+            for _ in headers:
+                channel.basic_publish(exchange, key, b"hostile", pika.BasicProperties(headers={"x": 1}))
         monkeypatch.undo()
 
     raw(broker, work)
     assert drained(post).messages == 3
-    assert bodies(broker, REFUSED) == [b"hostile"] * 2
+    assert bodies(broker, REFUSED) == [b"hostile"] * 4
 
 
 def test_a_broker_that_is_down_costs_only_time(post: Post, broker: Broker) -> None:

@@ -254,9 +254,11 @@ class _Loader:
             )
             hint = near(delivery.destination, self.destinations)
             self.notes.mistake(to.spot, "unknown-destination", sentence, hint)
-        first = self.delivered.setdefault(delivery.to, to.spot)
+        # To some receivers, as tables of SQLite, upper and lower case are the same.
+        named = f"{delivery.destination}.{delivery.target.lower()}"
+        first = self.delivered.setdefault(named, to.spot)
         if first != to.spot:
-            sentence = f"{delivery.to} is delivered to already, in {first.file} on line {first.line}"
+            sentence = f"{named} is delivered to already, in {first.file} on line {first.line}"
             self.notes.mistake(to.spot, "repeated-target", sentence)
 
     def check_names(self, node: Node | None) -> None:

@@ -33,11 +33,12 @@ _decode = pika.BasicProperties.decode
 def _decode_what_python_holds(self: pika.BasicProperties, encoded: bytes, offset: int = 0) -> pika.BasicProperties:
     """What pika does, which ends the whole connection over a header that Python has no value for.
 
-    A timestamp in the year 36812 is such; anybody who may publish can send one. The message comes without headers.
+    A timestamp in the year 36812 is such, or tables in tables a thousand deep; anybody who may publish can send one.
+    The message comes without headers.
     """
     try:
         return _decode(self, encoded, offset)
-    except (ValueError, ArithmeticError):
+    except (ValueError, ArithmeticError, RecursionError):
         self.headers = None
         return self
 

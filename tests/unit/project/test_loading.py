@@ -267,6 +267,11 @@ def test_deliveries_are_read_in_the_order_of_their_lines(write: Write) -> None:
             "repeated-target",
             "line 5",
         ),
+        (
+            "{dataset: erp.employees, to: sink.A}\n  - {dataset: erp.timesheets, to: sink.a}",
+            "repeated-target",
+            "line 5",
+        ),
         ("{dataset: erp.employees, to: sink}", "bad-value", "deliver.0.to"),
         ("{dataset: erp.employees, to: sink.a, start: now}", "bad-value", "current, beginning, or a day"),
         ("{dataset: erp.employees, to: sink.a, start: 2026-13-01}", "bad-value", "current, beginning, or a day"),
