@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from postroad.telemetry import Point
@@ -54,3 +56,15 @@ def test_what_went_well_of_a_message_is_not_sent_again(monkeypatch: pytest.Monke
         post.settle()
         assert len(receiver.arrived) == 4
         assert receiver.held == post.books
+
+
+def test_nothing_expires() -> None:
+    """All current rows would come again."""
+    receiver = Arrivals(once=True)
+    with memory_folder() as folder:
+        post = placed(folder, receiver)
+        post.deliveries = (replace(post.deliveries[0], max_lag=60.0),)
+        post.change({1: "a"})
+        done = post.deliver()[HERE]
+    assert "max_lag" in done.problem
+    assert not receiver.arrived

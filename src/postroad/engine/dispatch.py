@@ -59,6 +59,8 @@ def dispatch(route: Route, patience: float = PATIENCE) -> int:
 def _expired(route: Route) -> int | None:
     """From which version on a subscription has no answer, if it is further behind than its delivery allows."""
     most = route.delivery.max_lag
+    if most is not None and route.once:
+        raise ConfigError(f"{route.name}: max_lag would send all rows again, which does harm there: take it out")
     return None if most is None else route.bench.tracking.messages.expired(route.name, most)
 
 
