@@ -21,8 +21,11 @@ install: .venv/dev.stamp
 	@scripts/install runtime
 	@touch $@
 
+# It uses the servers of `make services` where these run.
 demo: .venv/runtime.stamp
-	@$(BIN)/postroad demo
+	@if [ -f .services/env ]; then . ./.services/env; fi; \
+	POSTROAD_DEMO_RABBITMQ=$${POSTROAD_DEMO_RABBITMQ-$$POSTROAD_TEST_RABBITMQ} \
+	POSTROAD_DEMO_MONGODB=$${POSTROAD_DEMO_MONGODB-$$POSTROAD_TEST_MONGODB} $(BIN)/postroad demo
 
 lint: install
 	$(BIN)/ruff format --check --quiet

@@ -6,14 +6,18 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from postroad.cli import visiting
+from postroad.connectors.mongodb.demo import DEMO as MONGODB_SERVER
 from postroad.connectors.xledger.entities import EIGHT
 from postroad.connectors.xledger.simulator import XledgerSimulator
+from postroad.project import init_project
 from tests.flow.earlier_app import COLUMNS, EarlierApp
 from tests.inbox import inbox
 from tests.shell import Shell
@@ -176,21 +180,53 @@ def test_mistakes_are_told_by_place(shell: Shell) -> None:
     assert "not JSON" in shell("state", "set", "xledger.changes", "{", code=2)
 
 
-def test_the_demo_finds_what_was_done(tmp_path: Path) -> None:
+BROKER, MONGODB = "POSTROAD_DEMO_RABBITMQ", "POSTROAD_DEMO_MONGODB"
+
+
+@pytest.fixture
+def offered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The servers that the demo is told of: those that this machine has."""
+    found: dict[str, Any] = {}
+    for fixture, variable in (("broker", BROKER), ("mongo", MONGODB)):
+        monkeypatch.delenv(variable, raising=False)
+        with suppress(pytest.skip.Exception):
+            found[variable] = request.getfixturevalue(fixture)
+            monkeypatch.setenv(variable, found[variable].url)
+    return found
+
+
+def test_the_demo_finds_what_was_done(tmp_path: Path, offered: Mapping[str, Any]) -> None:
     """The README's first command, small: the second sync of every dataset counts what was done in its system.
 
-    The application refuses one delete by a rule of its own, which is told, traced, mended and sent again.
+    The application refuses one delete by a rule of its own, which is told, traced, mended and sent again. Servers that
+    are named are used, and left as they were.
     """
+    if MONGODB in offered:
+        offered[MONGODB].database.client.drop_database("postroad_demo")  # of a test that was killed
     words = [sys.executable, "-m", "postroad", "demo", str(tmp_path / "demo"), "--rows", "500"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stderr
+    if MONGODB in offered:
+        assert done.stdout.count("\nequal\n") == 2
+        assert "mongo.suppliers has its delete: acknowledged" in done.stdout
+        assert "deleted: the database postroad_demo of MongoDB" in done.stdout
+        assert "postroad_demo" not in offered[MONGODB].database.client.list_database_names()
+    if BROKER in offered:
+        assert ": hands out the messages" in done.stdout
+        with closing(sqlite3.connect(tmp_path / "demo" / "postroad.db")) as database:
+            assert database.execute("select count(*) > 0, count(*) = count(published_at) from messages").fetchone() == (
+                1,
+                1,
+            )
+        assert offered[BROKER].queues() == []
     _, first, deeds, second, refused, again, _, asked = re.split(r"^\d\. ", done.stdout, flags=re.MULTILINE)
-    sent = {name: row for name, row in figures(second).items() if name.startswith("appdb.")}
-    assert set(sent) == {"appdb.hours", "appdb.suppliers", "appdb.vendors", "appdb.orders"}
+    sent = {name: row for name, row in figures(second).items() if name.startswith(("appdb.", "mongo."))}
+    mine = {"appdb.hours", "appdb.suppliers", "appdb.vendors", "appdb.orders"}
+    assert set(sent) == mine | ({"mongo.suppliers", "mongo.vendors"} if MONGODB in offered else set())
     assert sum(row[2] for row in sent.values()) == sent["appdb.suppliers"][2] == 1
     assert "it is still on an open order" in refused
     assert "does not have its delete: rejected" in refused
-    assert figures(again) == {"appdb.suppliers": [1, 1, 0]}
+    assert figures(again)["appdb.suppliers"] == [1, 1, 0]
     with closing(sqlite3.connect(tmp_path / "demo" / "app.db")) as database:
         assert database.execute("select sum(_deleted) from suppliers").fetchone() == (1,)
         assert database.execute("select distinct system from orders where not _deleted").fetchall() == [("erp",)]
@@ -210,6 +246,36 @@ def test_the_demo_finds_what_was_done(tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "something else than an earlier demo" in refused.stderr
     assert (mine / "postroad.yaml").exists()
+
+
+def test_the_demo_says_what_it_does_not_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Servers that nobody named, and some that do not answer; no password is told."""
+    monkeypatch.setattr("postroad.connectors.mongodb.demo.PATIENCE", 50)
+    offered = {"mongodb": MONGODB_SERVER}
+    for address, told in (
+        (None, "none is named"),
+        ("mongodb://us:hush@127.0.0.1:1", "127.0.0.1:1 is left out: it does"),
+    ):
+        _named(monkeypatch, MONGODB, address)
+        assert visiting.servers(offered) == {}
+        assert told in capsys.readouterr().out
+    init_project(tmp_path, "sql")
+    for address, told in ((None, f"{BROKER}=amqp://"), ("amqp://us:hush@127.0.0.1:1", "127.0.0.1:1 is left out: ")):
+        _named(monkeypatch, BROKER, address)
+        with visiting.broker(tmp_path):
+            assert "queue:" not in (tmp_path / "postroad.yaml").read_text()
+        said = capsys.readouterr().out
+        assert told in said
+        assert "hush" not in said
+
+
+def _named(monkeypatch: pytest.MonkeyPatch, variable: str, address: str | None) -> None:
+    if address is None:
+        monkeypatch.delenv(variable, raising=False)
+    else:
+        monkeypatch.setenv(variable, address)
 
 
 def figures(text: str) -> dict[str, list[int]]:

@@ -60,6 +60,16 @@ def check_queue(app: App) -> Iterator[Check]:
     yield Check("queue", True, f"the broker answers; {queues} queues of deliveries are declared")
 
 
+def drop_queue(app: App) -> None:
+    """Delete what the project has on its broker. Nothing is lost: what waits is in the database."""
+    topology = _broker(app).topology
+    from postroad.wire.address import parameters
+    from postroad.wire.topology import drop
+
+    assert app.project.queue is not None
+    drop(parameters(app.project.queue.reveal(), topology.exchange), topology)
+
+
 def queue_status(app: App) -> QueueStatus | None:
     """How the broker is; None for a project without one."""
     if app.project.queue is None:

@@ -10,18 +10,18 @@ import sys
 import textwrap
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from postroad.app import App
-from postroad.cli import looking, rejected, show, tracing
+from postroad.cli import looking, rejected, show, tracing, visiting
 from postroad.cli.report import Reporter
 from postroad.errors import ConfigError, StateError
 from postroad.project import init_project
-from postroad.sdk.demo import Deed, Demo, Receiver, Sent
+from postroad.sdk.demo import Deed, Demo, Receiver, Sent, Server
 from postroad.sdk.registry import connector_names, load_connector
 
 DELIVER = "flows/deliver.yaml"
@@ -54,7 +54,31 @@ def run_demo(folder: Path, rows: int) -> None:
     """Run it; leaves the project in `folder` to look around in. ConfigError if the folder holds anything else."""
     began = time.monotonic()
     demos, (receiver, application) = _demos(), _receiver()
-    _lay(folder, [*demos, receiver])
+    _require_ours(folder)
+    _step("What it uses, beside simulators, a lake and a database in a folder")
+    visited = visiting.servers(_servers())
+    _lay(folder, [*demos, receiver, *visited])
+    with visiting.dropped(visited), visiting.broker(folder):
+        lines = _lines(folder, demos, [receiver])
+        shared = _lines(folder, demos, [*visited], lines)
+        _show_flow(folder)
+        kept = _syncs(folder, rows, demos, lines, application)
+        _step("4. What the application refused, and why")
+        _refused(folder)
+        for line in kept:
+            _step(f"5. {application.let_go(folder, line.sent.name)}; then the refused record is sent again")
+            _retry(folder, line.to)
+        _step("6. How the deliveries stand, and whether receivers hold what the lake has")
+        _stand(folder, [each.to for each in (lines[:1] + shared[-1:])])
+        _step("7. Questions to the lake")
+        _ask(folder, demos)
+    _lines(folder, demos, [receiver])
+    print(f"\nDone in {time.monotonic() - began:.0f} s. Look around: postroad status -p {folder}; and {folder}/lake")
+
+
+def _syncs(folder: Path, rows: int, demos: Mapping[str, Demo], lines: list[Line], application: Receiver) -> list[Line]:
+    """The two syncs, between which people work; the lines of which the application refuses a record."""
+    kept = [line for line in lines if line.sent.kept]
     with ExitStack() as running:
         processes = {name: running.enter_context(_simulator(name, demo.options(rows))) for name, demo in demos.items()}
         addresses = {name: _address(process) for name, process in processes.items()}
@@ -62,28 +86,17 @@ def run_demo(folder: Path, rows: int) -> None:
             os.environ.update(demos[name].variables(address))
         systems = "".join(f"\n   - {demo.introduction(rows)}" for demo in demos.values())
         _step(f"1. First sync of {len(demos)} simulated systems{systems}\n   {application.told}")
-        lines = _lines(folder, demos, receiver)
         _sync(folder)
         _step("2. Meanwhile people add, change and delete records in these systems")
         _show_deeds(folder, demos)
         for name, demo in demos.items():
             for deed in demo.deeds:
                 _tell(addresses[name], deed)
-        kept = [line for line in lines if line.sent.kept]
         for line in kept:
             _step(f"   {application.hold(folder, line.sent.name)}")
         _step("3. Second sync: just that reaches the tables, and the application, which refuses what it holds on to")
         _sync(folder, rejected=len(kept))
-    _step("4. What the application refused, and why")
-    _refused(folder)
-    for line in kept:
-        _step(f"5. {application.let_go(folder, line.sent.name)}; then the refused record is sent again")
-        _retry(folder, line.to)
-    _step("6. How the deliveries stand, and whether the application holds what the lake has")
-    _stand(folder, lines[0].to)
-    _step("7. Questions to the lake")
-    _ask(folder, demos)
-    print(f"\nDone in {time.monotonic() - began:.0f} s. Look around: postroad status -p {folder}; and {folder}/lake")
+    return kept
 
 
 def _demos() -> dict[str, Demo]:
@@ -97,14 +110,23 @@ def _receiver() -> tuple[str, Receiver]:
     return next((name, part) for name, part in _parts().items() if isinstance(part, Receiver))
 
 
-def _parts() -> dict[str, Demo | Receiver | None]:
+def _servers() -> dict[str, Server]:
+    """The connectors that receive at a server, if somebody offers one."""
+    return {name: part for name, part in _parts().items() if isinstance(part, Server)}
+
+
+def _parts() -> dict[str, Demo | Receiver | Server | None]:
     return {name: load_connector(name).demo for name in connector_names()}
 
 
-def _lay(folder: Path, connectors: list[str]) -> None:
-    """A new project of their examples. Only a folder that a demo wrote is emptied: a lake may be somebody's."""
+def _require_ours(folder: Path) -> None:
+    """Only a folder that a demo wrote is emptied: a lake may be somebody's."""
     if folder.exists() and not (folder.is_dir() and ((folder / MARK).exists() or not any(folder.iterdir()))):
         raise ConfigError(f"{folder} holds something else than an earlier demo; name another folder, or delete it")
+
+
+def _lay(folder: Path, connectors: list[str]) -> None:
+    """A new project of their examples, in place of an earlier demo's."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -112,19 +134,26 @@ def _lay(folder: Path, connectors: list[str]) -> None:
     init_project(folder, *connectors)
 
 
-def _lines(folder: Path, demos: Mapping[str, Demo], receiver: str) -> list[Line]:
-    """Write the flow that delivers; what its lines say."""
+def _lines(
+    folder: Path, demos: Mapping[str, Demo], receivers: Sequence[str], before: Sequence[Line] = ()
+) -> list[Line]:
+    """Write the flow that delivers to these, behind what is there `before`; what its new lines say."""
     connections = _connections(folder)
     found = [
         Line(f"{connections[name]}.{sent.entity}", f"{connections[receiver]}.{sent.name}", sent)
+        for receiver in receivers
         for name, demo in demos.items()
         for sent in demo.sent
+        if sent.shared or not before
     ]
-    parts = [(f"dataset: {each.dataset}", f"to: {each.to}", *each.sent.cleaning) for each in found]
-    flow = "deliver:\n" + "".join("  - " + "\n    ".join(each) + "\n" for each in parts)
-    (folder / DELIVER).write_text(flow)
-    _step(f"The project's {DELIVER}, beside what it reads\n\n{textwrap.indent(flow, '   ')}")
+    parts = [(f"dataset: {each.dataset}", f"to: {each.to}", *each.sent.cleaning) for each in [*before, *found]]
+    (folder / DELIVER).write_text("deliver:\n" + "".join("  - " + "\n    ".join(each) + "\n" for each in parts))
     return found
+
+
+def _show_flow(folder: Path) -> None:
+    flow = textwrap.indent((folder / DELIVER).read_text(), "   ")
+    _step(f"The project's {DELIVER}, beside what it reads\n\n{flow}")
 
 
 def _connections(folder: Path) -> dict[str, str]:
@@ -167,14 +196,15 @@ def _retry(folder: Path, to: str) -> None:
         raise StateError("the demo's record was refused again; `postroad rejected list` says why")
 
 
-def _stand(folder: Path, to: str) -> None:
+def _stand(folder: Path, targets: Sequence[str]) -> None:
     with App.open(folder) as app:
         looking.subscriptions(app.deliveries.status())
-        _step(f"   postroad verify {to} -p {folder}\n")
-        found = app.deliveries.verify(to, SAMPLE)
-    tracing.verified(found)
-    if not found.equal:
-        raise StateError(f"{to} differs from what the lake has")
+        for to in targets:
+            _step(f"   postroad verify {to} -p {folder}\n")
+            found = app.deliveries.verify(to, SAMPLE)
+            tracing.verified(found)
+            if not found.equal:
+                raise StateError(f"{to} differs from what the lake has")
 
 
 def _show_deeds(folder: Path, demos: Mapping[str, Demo]) -> None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from postroad.records import Check, Entity, Feed, Json, Outcome, Package, Payload, Receipt, Rows, Want
-from postroad.sdk.demo import Demo, Receiver
+from postroad.sdk.demo import Demo, Receiver, Server
 
 
 class Budget(Protocol):
@@ -269,4 +269,4 @@ class Connector:
     adopter: Callable[[Any, Tools], Adopter] | None = None
     simulator: Callable[[list[str]], None] | None = None
     example: Mapping[str, str] = field(default_factory=dict)
-    demo: Demo | Receiver | None = None
+    demo: Demo | Receiver | Server | None = None

@@ -1,6 +1,6 @@
 """What a connector tells `postroad demo`, which knows none: how its system is simulated, and what people do there.
 
-A destination tells how an application behaves that receives what the others read.
+A destination tells how an application behaves that receives what the others read, or how to visit somebody's server.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ class Sent:
     """A dataset that the demo delivers: its entity, what it is called at the receiver, and its cleaning.
 
     The application there holds on to the rows of one that is `kept`, and lets none of them be deleted; so exactly one
-    row of that is deleted between the two runs.
+    row of that is deleted between the two runs. One that is `shared` goes to servers as well.
     """
 
     entity: str
     name: str
     cleaning: tuple[str, ...] = ()
     kept: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,24 @@ class Receiver:
     told: str
     hold: Callable[[Path, str], str]
     let_go: Callable[[Path, str], str]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A destination's part in the demo, beside its example project: a server that somebody offers by a variable.
+
+    `variable` is the environment variable that names its address, `like` shows one. `refusal` says why what is at an
+    address cannot be used, and None where it can. `variables` leads the example there. `made` is what the demo makes
+    there, and `drop` removes it again.
+    """
+
+    title: str
+    variable: str
+    like: str
+    made: str
+    refusal: Callable[[str], str | None]
+    variables: Callable[[str], Mapping[str, str]]
+    drop: Callable[[str], None]
 
 
 @dataclass(frozen=True)

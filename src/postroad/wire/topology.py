@@ -91,6 +91,16 @@ def declare(to: pika.ConnectionParameters, topology: Topology) -> None:
                 _declare(channel, shape)
 
 
+def drop(to: pika.ConnectionParameters, topology: Topology) -> None:
+    """Delete all of it, also where only some of it is there; what waits is in the database."""
+    with connected(to) as connection:
+        channel = connection.channel()
+        for shape in topology.shapes():
+            channel.queue_delete(shape.name)
+        for exchange in (topology.exchange, topology.dead):
+            channel.exchange_delete(exchange)
+
+
 def lengths(to: pika.ConnectionParameters, names: Sequence[str]) -> dict[str, int | None]:
     """How many messages wait in each of these queues; None for one that is not there."""
     found: dict[str, int | None] = {}

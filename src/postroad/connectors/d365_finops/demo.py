@@ -60,5 +60,8 @@ def _deeds() -> Iterator[Deed]:
             yield Deed(entity, what, counts[place], call, arguments)
 
 
-SENT = (Sent("VendorsV2", "vendors"), Sent("PurchaseOrderHeadersV2", "orders", ("constants: {system: erp}",)))
+SENT = (
+    Sent("VendorsV2", "vendors", shared=True),
+    Sent("PurchaseOrderHeadersV2", "orders", ("constants: {system: erp}",)),
+)
 DEMO = Demo(3, _introduction, _options, _variables, tuple(_deeds()), (GONE,), SENT)

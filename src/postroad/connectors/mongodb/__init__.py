@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from postroad.connectors.mongodb.demo import DEMO
+from postroad.connectors.mongodb.example import EXAMPLE
 from postroad.connectors.mongodb.settings import MongoSettings
 from postroad.errors import ConfigError
 from postroad.sdk.connector import Connector, Destination, Tools
@@ -16,4 +18,11 @@ def _destination(settings: MongoSettings, tools: Tools) -> Destination:
     return MongoDestination(settings, tools)
 
 
-connector = Connector(name="mongodb", settings=MongoSettings, entities=lambda _: (), destination=_destination)
+connector = Connector(
+    name="mongodb",
+    settings=MongoSettings,
+    entities=lambda _: (),
+    destination=_destination,
+    example=EXAMPLE,
+    demo=DEMO,
+)

@@ -76,5 +76,5 @@ HOURS = (
     "where: assignmentDate >= '2024-01-01'",
     "rename: {assignmentDate: day, workingHours: hours}",
 )
-SENT = (Sent("timesheets", "hours", HOURS), Sent("suppliers", "suppliers", kept=True))
+SENT = (Sent("timesheets", "hours", HOURS), Sent("suppliers", "suppliers", kept=True, shared=True))
 DEMO = Demo(1, _introduction, _options, _variables, tuple(_deeds()), (COST, HISTORY), SENT)
