@@ -15,8 +15,12 @@ from typing import Any
 import pytest
 from bson.codec_options import CodecOptions
 from bson.decimal128 import Decimal128
+from deltalake import DeltaTable
 
+from postroad.telemetry import Point
 from tests.conftest import Mongo
+from tests.flow.doomed import Side, Trap
+from tests.flow.drop_world import DropWorld, outcomes
 from tests.flow.lake_reader import read_table
 from tests.flow.post import memory_folder
 from tests.shell import Shell
@@ -198,6 +202,28 @@ def test_cleaning_takes_a_list_whole(shell: Shell, mongo: Mongo) -> None:
     for condition in ("lines = 'A'", "lines in ('A')", "lines like 'A%'"):
         flow.write_text(FLOW.replace("appdb.orders}", f'appdb.others, where: "{condition}"}}'))
         assert "lines holds lists or structures" in shell("check", code=2)
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_member_is_added_whenever_the_run_that_adds_it_is_killed(tmp_path: Path, side: Side, nth: int) -> None:
+    """To the changes first, then to the table."""
+    declared = {"files": "orders_*.jsonl", "key": ["order"], "columns": {"order": "text"}}
+    world = DropWorld(tmp_path, {"orders": {**declared, "lists": {"lines": {"item": "text"}}}})
+    world.write("orders_1.jsonl", b'{"order": "1", "lines": [{"item": "A", "count": 2}]}')
+    world.sync()
+    world.datasets = {"orders": {**declared, "lists": {"lines": {"count": "int", "item": "text"}}}}
+    trap = Trap(Point.COLUMNS_ADDED, nth, side)
+    world.sync(trap)
+    assert trap.fired
+    assert [row["lines"][0]["item"] for row in world.rows("orders")] == ["A"]
+    assert set(outcomes(world.sync()).values()) == {"succeeded"}
+    for what, rows in (("tables", 1), ("changes", 2)):
+        found = world.rows("orders", what)
+        assert len(found) == rows
+        assert found[-1]["lines"] == [{"item": "A", "count": 2}]
+    columns = DeltaTable(str(tmp_path / "lake" / "tables" / "drop" / "orders")).to_pyarrow_table(columns=["lines"])
+    assert columns.to_pylist() == [{"lines": [{"item": "A", "count": 2}]}]
 
 
 def _history(shell: Shell) -> list[dict[str, Any]]:

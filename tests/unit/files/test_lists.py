@@ -102,6 +102,23 @@ def test_lists_of_parquet(tmp_path: Path, kind: Any) -> None:
     ]
 
 
+def test_members_of_structures_are_columns_in_parquet_too(tmp_path: Path) -> None:
+    whole = {"city": "Ystad", "lines": [{"item": "A"}]}
+    columns = {"order": ["1", "2", "3"], "to": [whole, None, {"city": None, "lines": []}], "to.name": ["x", "y", "z"]}
+    declared = {"order": "text", "to.city": "text", "to.name": "text"}
+    lists = {"to.lines": {"item": "text"}}
+    rows, refusals = read(tmp_path, "a.parquet", parquet(**columns), columns=declared, lists=lists)
+    assert not refusals
+    assert rows == [
+        {"order": "1", "to_city": "Ystad", "to_name": "x", "to_lines": [{"item": "A"}]},
+        {"order": "2", "to_city": None, "to_name": "y", "to_lines": None},
+        {"order": "3", "to_city": None, "to_name": "z", "to_lines": []},
+    ]
+    wrong = {"order": "text", "to.town": "text"}
+    with pytest.raises(PostroadError, match=r"no column 'to\.town'; it has 'order', 'to', 'to\.name', 'to\.city'"):
+        drop(tmp_path, "a.parquet", parquet(**columns), columns=wrong, lists={}).fetched()
+
+
 @pytest.mark.parametrize(("row", "cause", "sentence"), [
     ({"lines": LINE}, "wrong_type", "a.jsonl, line 2, lines, is no list"),
     ({"lines": "A"}, "wrong_type", "line 2, lines, is no list"),

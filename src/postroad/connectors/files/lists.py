@@ -73,7 +73,11 @@ def of_array(values: pa.Array, column: ListColumn, read: Callable[[pa.Array, Col
         refused = dict.fromkeys(true_rows(pc.is_valid(values)), NO_LIST)
         return Converted(pa.nulls(len(values), column.type), refused)
     lengths, flat = pc.list_value_length(values).cast(pa.int32()), pc.list_flatten(values)
-    made = [read(flat if column.plain else _member_of(flat, each.caption), each) for each in column.members]
+    found = [flat if column.plain else found_in(flat, each.caption) for each in column.members]
+    made = [
+        read(pa.nulls(len(flat)) if values is None else values, each)
+        for values, each in zip(found, column.members, strict=True)
+    ]
     return _assembled(column, lengths, pc.is_null(flat), made, {})
 
 
@@ -87,10 +91,27 @@ def member(found: Mapping[str, Any] | None, caption: str) -> Any:
     return value
 
 
+def found_in(rows: pa.Array, caption: str) -> pa.Array | None:
+    """The same of structures of Parquet, null where those around it are; None if their type lacks it."""
+    path = _path(rows.type, caption)
+    return None if path is None else pc.struct_field(rows, path)
+
+
+def captions_of(schema: pa.Schema) -> list[str]:
+    """The captions of a Parquet file: its columns, and the members of those that are structures."""
+    inner = [
+        f"{field.name}.{each}"
+        for field in schema
+        if T.is_struct(field.type)
+        for each in captions_of(pa.schema(list(field.type)))
+    ]
+    return [*schema.names, *(each for each in inner if each not in schema.names)]
+
+
 def require_lists(lists: Sequence[ListColumn], schema: pa.Schema, name: str) -> None:
     """RemoteError unless the columns of a Parquet file are lists as declared."""
     for column in lists:
-        kind = schema.field(column.caption).type
+        kind = _kind(pa.struct(list(schema)), column.caption)
         what = "plain values" if column.plain else "objects"
         if not _is_list(kind) or T.is_struct(kind.value_type) == column.plain:
             raise RemoteError(f"{name} has a column '{column.caption}' that is {kind}, and no list of {what}")
@@ -149,9 +170,15 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(T.is_list(kind) or T.is_large_list(kind) or T.is_fixed_size_list(kind))
 
 
+def _kind(kind: pa.DataType, caption: str) -> pa.DataType:
+    for step in _path(kind, caption) or ():
+        kind = kind.field(step).type
+    return kind
+
+
 def _path(kind: pa.DataType, caption: str) -> list[str] | None:
     """Where a member stands in a structure, or in structures in it; None if it is not there."""
-    if kind.get_field_index(caption) >= 0:
+    if T.is_struct(kind) and kind.get_field_index(caption) >= 0:
         return [caption]
     path = caption.split(".")
     for step in path:
@@ -159,8 +186,3 @@ def _path(kind: pa.DataType, caption: str) -> list[str] | None:
             return None
         kind = kind.field(step).type
     return path
-
-
-def _member_of(entries: pa.Array, caption: str) -> pa.Array:
-    path = _path(entries.type, caption) if T.is_struct(entries.type) else None
-    return pa.nulls(len(entries)) if path is None else pc.struct_field(entries, path)

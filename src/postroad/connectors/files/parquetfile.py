@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from postroad.connectors.files.datasets import DeclaredDataset
 from postroad.connectors.files.dialect import require_columns
-from postroad.connectors.files.lists import of_array, require_lists
+from postroad.connectors.files.lists import captions_of, found_in, of_array, require_lists
 from postroad.connectors.files.rows import Batch
 from postroad.connectors.files.values import convert as convert_texts
 from postroad.errors import RemoteError
@@ -43,7 +43,7 @@ def slices(opened: BinaryIO, size: int, dataset: DeclaredDataset, name: str) -> 
     """The slices of a file, none for one without rows; RemoteError for one that cannot be used."""
     file = _readable(lambda: pq.ParquetFile(opened, buffer_size=BUFFER, pre_buffer=False), name)
     captions = [each.caption for each in dataset.columns] + [each.caption for each in dataset.lists]
-    require_columns(captions, file.schema_arrow.names, name)
+    require_columns(captions, captions_of(file.schema_arrow), name)
     require_lists(dataset.lists, file.schema_arrow, name)
     rows = file.metadata.num_rows
     if rows <= MOST_ROWS and size <= SLICE:
@@ -66,15 +66,15 @@ def batches_of(body: bytes, first: int, dataset: DeclaredDataset) -> Iterator[Ba
     """The rows of a slice whose first row has that number."""
     file = _readable(lambda: pq.ParquetFile(pa.BufferReader(body)), "the file")
     for batch in file.iter_batches(BATCH, use_threads=False):
-        names = batch.schema.names
+        rows = batch.to_struct_array()
         columns = [
-            _converted(batch.column(each.caption), each, dataset) if each.caption in names else None
+            None if (found := found_in(rows, each.caption)) is None else _converted(found, each, dataset)
             for each in dataset.columns
         ]
         lists = [
-            of_array(batch.column(each.caption), each, lambda values, one: _converted(values, one, dataset))
-            if each.caption in names
-            else None
+            None
+            if (found := found_in(rows, each.caption)) is None
+            else of_array(found, each, lambda values, one: _converted(values, one, dataset))
             for each in dataset.lists
         ]
         lines = pa.arange(first, first + batch.num_rows)
