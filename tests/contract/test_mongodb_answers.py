@@ -250,6 +250,26 @@ def test_what_postroad_did_not_write_is_left_alone(mongo: Mongo) -> None:
             send(to, [vendor("1", 9)], Entity(name, VENDORS.key, VENDORS.schema))
 
 
+def test_another_setting_of_id_is_refused_before_each_record_is_there_twice(mongo: Mongo) -> None:
+    for before in ("key", "text", "objectid"):
+        target = Entity(f"vendors_{before}", VENDORS.key, VENDORS.schema)
+        for setting in (before, "key", "text", "objectid"):
+            with closing(opened(mongo, id=setting)) as to:
+                if setting == before:
+                    assert set(answers(to, [vendor("1", 1)], target)) <= {"applied", "unchanged"}
+                    continue
+                with pytest.raises(ConfigError, match="put the setting back"):
+                    send(to, [vendor("1", 2)], target)
+    numbered = Entity("numbered", ("number",), pa.schema([("number", pa.int64())]))
+    rows = [{"number": 2**40, "_op": "upsert", "_version": 1, "_changed_at": None}]
+    with closing(opened(mongo)) as to:
+        assert answers(to, rows, numbered) == ["applied"]
+    with closing(opened(mongo)) as to:
+        assert answers(to, rows, numbered) == ["unchanged"]
+    with closing(opened(mongo, id="text")) as to, pytest.raises(ConfigError, match="put the setting back"):
+        send(to, rows, numbered)
+
+
 # What fails
 
 
@@ -292,8 +312,8 @@ def test_a_column_that_readers_would_take_for_ours_is_told(mongo: Mongo, name: s
 
 
 @pytest.mark.parametrize(("url", "sentence"), [
-    ("mongodb://us:wrong-password@127.0.0.1:1/?serverSelectionTimeoutMS=50", "did not take it"),
-    ("mongodb://us:wrong-password@127.0.0.1:1/?serverSelectionTimeoutMS=50&tls=true", "did not take it"),
+    ("mongodb://us:wrong-password@127.0.0.1:1/?serverSelectionTimeoutMS=50", "did not answer"),
+    ("mongodb://us:wrong-password@127.0.0.1:1/?serverSelectionTimeoutMS=50&tls=true", "did not answer"),
     ("mongodb://us:wrong@password@there/", "not understood"),
     ("postgresql://us:wrong-password@there/", "not understood"),
     ("mongodb://us:wrong-password@[there/?x", "not understood"),

@@ -25,7 +25,7 @@ from postroad.sdk.demo import Deed, Demo, Receiver, Sent, Server
 from postroad.sdk.registry import connector_names, load_connector
 
 DELIVER = "flows/deliver.yaml"
-SAMPLE = 1_000  # records of which the values are compared
+SAMPLE = 200  # records of which the values are compared
 MARK = ".demo"
 MARKED = "`postroad demo` wrote this folder and empties it when it runs again.\n"
 

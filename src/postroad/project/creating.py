@@ -30,6 +30,7 @@ SKELETON = """\
 project: my_project
 lake: ./lake                            # a folder on this machine
 database: sqlite:///postroad.db         # or postgresql://…
+# queue: secret://RABBITMQ_URL          # has a RabbitMQ hand out what is delivered; without it the database does
 connections: {}
 #  my_system:
 #    connector: …                       # the kind of system; its settings follow
@@ -46,6 +47,9 @@ sync: []
 #  - from: my_system
 #    entities: […]
 #    max_deletes: 10%                   # ask a person before a full sync deletes more than this
+# What goes on from there to a receiver, which is a connection too.
+# deliver:
+#  - {dataset: my_system.invoices, to: my_receiver.invoices}
 """
 
 COMMON = {".gitignore": IGNORED, ".env.example": ENV_EXAMPLE}

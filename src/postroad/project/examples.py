@@ -29,7 +29,8 @@ def example_files(connectors: Sequence[str]) -> dict[str, str]:
 def _example(name: str) -> Mapping[str, str]:
     example = registry.load_connector(name).example
     if not example:
-        raise ConfigError(f"connector '{name}' has no example project")
+        having = [each for each in registry.connector_names() if registry.load_connector(each).example]
+        raise ConfigError(f"connector '{name}' has no example project; these have one: {', '.join(having)}")
     return example
 
 

@@ -61,7 +61,7 @@ def named_errors(where: str) -> Iterator[None]:
     except DocumentTooLarge:
         raise BatchRefusedError(f"{where}: {REFUSALS[10334]}") from None
     except ConnectionFailure as error:  # no server, no primary, no answer in time
-        raise TransientError(f"{where} did not take it: {_said(error)}") from None
+        raise TransientError(f"{where} did not answer: {_said(error)}") from None
     except OperationFailure as error:
         raise meant(where, error.code or 0, error.details or {}) from None
     except InvalidName:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from pymongo import IndexModel
+import pyarrow as pa
+from bson.objectid import ObjectId
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
@@ -44,9 +47,8 @@ def prepare(database: Db, target: Entity, settings: MongoSettings) -> None:
                 f"{target.name} is there already, and is {'a view' if each['type'] == 'view' else 'a collection'}, "
                 f"which `deletes: {settings.deletes}` does not write: name another target, or see `view`"
             )
-    document = database[rows].find_one({}, [VERSION.name]) if rows in found else None
-    if document is not None and not isinstance(document.get(VERSION.name), int):
-        raise ConfigError(f"collection {rows} is there already and is none of ours: name another target, or rename it")
+    for order in (ASCENDING, DESCENDING) if rows in found else ():
+        _require_ours(rows, database[rows].find_one({}, [VERSION.name], sort=[(ID, order)]), target, settings)
     _index(database, rows, target, settings)
     if rows == target.name:
         return
@@ -62,6 +64,36 @@ def _require_columns(target: Entity, settings: MongoSettings) -> None:
     taken = sorted(own & {name.partition(".")[0] for name in target.schema.names})
     if taken:
         raise ConfigError(f"Postroad has fields {', '.join(taken)} of its own: rename these columns in the delivery")
+
+
+def _require_ours(rows: str, document: Mapping[str, Any] | None, target: Entity, settings: MongoSettings) -> None:
+    """ConfigError for a document of somebody else, or one whose `_id` is of another kind than ours will be.
+
+    Of all documents those with the first and the last `_id` are looked at: kinds of values do not mix in that order.
+    Under another kind each record would be there twice.
+    """
+    if document is None:
+        return
+    if not isinstance(document.get(VERSION.name), int):
+        raise ConfigError(f"collection {rows} is there already and is none of ours: name another target, or rename it")
+    kind = _kind(target, settings)
+    if kind is not None and not isinstance(document[ID], kind):
+        raise ConfigError(
+            f"collection {rows} has documents with another kind of _id than `id: {settings.id}` makes: put the "
+            "setting back, or name another target"
+        )
+
+
+def _kind(target: Entity, settings: MongoSettings) -> type | None:
+    """What an `_id` is in Python; None for a key of one field that has no type of its own in BSON."""
+    if settings.id == "objectid":
+        return ObjectId
+    if settings.id == "key" and len(target.key) > 1:
+        return Mapping
+    only = target.schema.field(target.key[0]).type
+    if settings.id == "text" or pa.types.is_string(only):
+        return str
+    return int if pa.types.is_integer(only) else None
 
 
 def _view(database: Db, name: str, rows: str) -> None:
