@@ -62,6 +62,7 @@ def test_a_database_of_the_fourth_version_gets_deliveries(engine: Engine) -> Non
     with engine.begin() as connection:
         for table in ("subscriptions", "messages", "moves"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("DROP INDEX rejections_of_a_subscription")
         for column in ("subscription", "version"):
             connection.exec_driver_sql(f"ALTER TABLE rejections DROP COLUMN {column}")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0004'")

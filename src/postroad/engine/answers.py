@@ -25,19 +25,27 @@ def newer(tracking: Tracking, route: Route, sent: Sequence[tuple[pa.RecordBatch,
     """Of messages of a subscription, rows and the places of those that were accepted: which versions of keys with an
     open rejection the receiver holds now. Key texts cost a loop: only where there is one.
     """
-    open_ones, upto = tracking.rejections.open_keys(route.name)
+    any_open, upto = tracking.rejections.any_open(route.name)
     found = [partial(_versions, route, rows, applied) for rows, applied in sent]
-    return [Newer(of(open_ones), upto, of) for of in found]
+    if not any_open:
+        return [Newer({}, upto, of) for of in found]
+    held = [of() for of in found]
+    open_ones = tracking.rejections.open_keys(route.name, [*set().union(*held)])
+    return [
+        Newer({key: each[key] for key in each.keys() & open_ones}, upto, of)
+        for each, of in zip(held, found, strict=True)
+    ]
 
 
-def _versions(route: Route, rows: pa.RecordBatch, applied: Sequence[int], keys: Collection[str]) -> dict[str, int]:
-    if not keys:
-        return {}
+def _versions(
+    route: Route, rows: pa.RecordBatch, applied: Sequence[int], keys: Collection[str] | None = None
+) -> dict[str, int]:
+    """The newest version of each of these keys, or of all."""
     taken = rows.take(pa.array(applied, pa.int64()))
     texts = key_texts(taken, _key(route))
     newest: dict[str, int] = {}
     for text, version in zip(texts, taken.column(VERSION.name).to_pylist(), strict=True):
-        if text in keys:
+        if keys is None or text in keys:
             newest[text] = max(version, newest.get(text, 0))
     return newest
 

@@ -87,9 +87,9 @@ class Receipts:
         name = row["subscription"]
         known, route = self._tracking.subscriptions.get(name), self._routes.get(name)
         assert known is not None  # it began in the transaction of its first messages
-        open_ones, upto = self._tracking.rejections.open_keys(name)
+        any_open, upto = self._tracking.rejections.any_open(name)
         try:
-            if rejected or open_ones or _ruled(known):
+            if rejected or any_open or _ruled(known):
                 if route is None:
                     return "later"  # for whoever delivers that too
                 answer = self._answer(route, known, row, rejected)

@@ -147,6 +147,7 @@ rejections = Table(
     Column("closed_at", BigInteger),
     UniqueConstraint("payload", "row", "entity", "stage", name="one_rejection_a_row"),
     Index("rejections_by_key", "connection", "entity", "status", "key"),
+    Index("rejections_of_a_subscription", "subscription", "status", "key"),
     sqlite_autoincrement=True,
 )
 

@@ -13,7 +13,7 @@ A crash before that note leaves them to the next look.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,7 @@ _LATER = (
     & (rejections.c.status == "rejected")
 )
 _KEYS_AFTER = select(rejections.c.key).where(_LATER).distinct()
+_ANY = select(rejections.c.id).where(_LATER).limit(1)
 _AFTER = select(rejections).where(_LATER).order_by(rejections.c.id).limit(bindparam("most"))
 _NEWEST = select(func.max(rejections.c.id))
 
@@ -186,17 +187,22 @@ class Rejections:
         newest: dict[str, int] = {}
         for held in (held for each in answers for held in (each.held, each.of(late) if late else {})):
             newest |= {key: max(version, newest.get(key, 0)) for key, version in held.items()}
-        if newest:
-            found = many(db.execute(_REFUSED, {"of_subscription": subscription}))
-            self.close_ids(db, [row["id"] for row in found if row["version"] <= newest.get(row["key"], -1)])
+        found = [row for row in _open_of(db, subscription, [*newest]) if row["version"] <= newest[row["key"]]]
+        self.close_ids(db, [row["id"] for row in found])
 
     def _keys_after(self, db: Connection, subscription: str, upto: int) -> set[str]:
         return set(db.execute(_KEYS_AFTER, {"of_subscription": subscription, "upto": upto}).scalars())
 
-    def open_keys(self, subscription: str) -> tuple[set[str], int]:
-        """The keys of which a record is rejected, and the newest rejection of all."""
+    def any_open(self, subscription: str) -> tuple[bool, int]:
+        """Whether a record of a subscription is rejected, and the newest rejection of all."""
         with self._database.read() as db:
-            return self._keys_after(db, subscription, 0), db.execute(_NEWEST).scalar() or 0
+            found = db.execute(_ANY, {"of_subscription": subscription, "upto": 0}).first() is not None
+            return found, db.execute(_NEWEST).scalar() or 0
+
+    def open_keys(self, subscription: str, keys: Sequence[str]) -> set[str]:
+        """Those of these keys of which a record is rejected."""
+        with self._database.read() as db:
+            return {row["key"] for row in _open_of(db, subscription, keys)}
 
     def refused_after(self, subscription: str, upto: int, most: int) -> tuple[list[Row], int]:
         """The open rejections of a subscription behind that one, so many at most; and up to which one those are all."""
@@ -356,6 +362,14 @@ def _of_payload(origin: Origin) -> Any:
 def _open(connection: str, entity: str) -> Any:
     mine = (rejections.c.connection == connection) & (rejections.c.entity == entity)
     return mine & (rejections.c.status == "rejected") & (rejections.c.stage != DELIVER)
+
+
+def _open_of(db: Connection, subscription: str, keys: Sequence[str]) -> Iterator[Row]:
+    """The open rejections of these keys, whatever number of others there is."""
+    mine = (rejections.c.subscription == subscription) & (rejections.c.status == "rejected")
+    for start in range(0, len(keys), BATCH):
+        part = rejections.c.key.in_(keys[start : start + BATCH])
+        yield from many(db.execute(select(rejections).where(mine & part)))
 
 
 def _close(db: Connection, wanted: Any, reason: str, now: int) -> int:

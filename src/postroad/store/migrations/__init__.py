@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from postroad.store.schema import metadata
 
-NEWEST = "0012"
+NEWEST = "0013"
 LOCK = 1886352244  # the advisory lock of whoever changes the schema on PostgreSQL
 
 
