@@ -55,24 +55,25 @@ class Member:
 
 @dataclass
 class Look:
-    """A table that is kept open, and the actions that were read in the version that it is at.
+    """A table that is kept open, and the actions and members that were read in the version that it is at.
 
     An object store takes its time for each entry of a log, so there a second look reads what is new; on a local disk
-    it opens the table anew where `last`, what the system says of the log's last entry, is another. A dict is replaced,
-    never emptied: what another thread still puts into the old one is not seen.
+    it opens the table anew where `last`, what the system says of the log's last entry, is another. Dict and list are
+    replaced, never emptied: what another thread still puts into the old ones is not seen.
     """
 
     handle: DeltaTable
     version: int
     last: tuple[str, int, int, int] | None
     actions: dict[str, int | None] = field(default_factory=dict)
+    files: list[Member] = field(default_factory=list)
 
     def renew(self) -> None:
         """Bring the table up to date."""
         self.handle.update_incremental()
         if self.handle.version() != self.version:
             # In this order: another thread that finds the version right must not find the old actions.
-            self.actions, self.version = {}, self.handle.version()
+            self.actions, self.files, self.version = {}, [], self.handle.version()
 
     def action(self, name: str) -> int | None:
         """The value of an application transaction; None if it was never written."""
@@ -80,6 +81,15 @@ class Look:
         if name not in known:
             known[name] = self.handle.transaction_version(name)
         return known[name]
+
+    def members(self) -> list[Member]:
+        """The files of the table, by name."""
+        known = self.files
+        if not known:
+            # Not pa.table(…), which would import pandas to see whether this is a data frame.
+            rows = pa.RecordBatchReader.from_stream(self.handle.get_add_actions()).read_all()
+            known[:] = sorted(map(_member, rows.to_pylist()), key=lambda member: member.path)
+        return list(known)
 
 
 class DeltaLog:
@@ -109,8 +119,9 @@ class DeltaLog:
 
     def schema(self) -> pa.Schema | None:
         """The columns of the table; None if it was never committed."""
-        handle = self._handle()
-        return None if handle is None else pa.schema(handle.schema().to_arrow())
+        look = self._look()
+        with self._disk.named_errors():
+            return None if look is None else pa.schema(look.handle.schema().to_arrow())
 
     def add_columns(self, columns: Sequence[pa.Field], *, check: Callable[[], None]) -> None:
         """Widen the table, under the fence; the rows that are there have nulls. A killed one is done again."""
@@ -141,21 +152,15 @@ class DeltaLog:
 
     def members(self) -> list[Member]:
         """The files of the table, by name."""
-        return self._members(self._look())
+        look = self._look()
+        with self._disk.named_errors():
+            return [] if look is None else look.members()
 
     def members_at(self, name: str) -> tuple[int | None, list[Member]]:
         """An application transaction's value and the files, both of one version of the table."""
         look = self._look()
         with self._disk.named_errors():
-            return None if look is None else look.action(name), self._members(look)
-
-    def _members(self, look: Look | None) -> list[Member]:
-        if look is None:
-            return []
-        # Not pa.table(…), which would import pandas to see whether this is a data frame.
-        with self._disk.named_errors():
-            rows = pa.RecordBatchReader.from_stream(look.handle.get_add_actions()).read_all()
-        return sorted(map(_member, rows.to_pylist()), key=lambda member: member.path)
+            return (None, []) if look is None else (look.action(name), look.members())
 
     def ever_named(self) -> set[str]:
         """Every file that the table's log names, members and former ones, which readers of older versions may need."""
