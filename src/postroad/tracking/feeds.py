@@ -38,6 +38,9 @@ from postroad.tracking.runs import Claim, Runs
 
 # Made once: making a statement costs SQLAlchemy more than executing it.
 _INSERT = insert(payloads).returning(payloads)
+_ENTITY = select(entities).where(
+    (entities.c.connection == bindparam("of_connection")) & (entities.c.entity == bindparam("of_entity"))
+)
 _PROGRESS = update(walks).where(walks.c.id == bindparam("of_walk"))
 _BEGINS = (
     update(walks)
@@ -186,7 +189,7 @@ class Feeds:
     def entity(self, connection: str, entity: str) -> Row:
         """Why the entity is due a full refresh (or None), whether its changes are withheld, its last head."""
         with self._database.read() as db:
-            row = first(db.execute(select(entities).where(of_entity(connection, entity))))
+            row = first(db.execute(_ENTITY, {"of_connection": connection, "of_entity": entity}))
         return row or {
             "due_reason": None,
             "due_landing": None,

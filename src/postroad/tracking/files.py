@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select
 
 from postroad.records import key_text
 from postroad.store.database import Database
@@ -23,6 +23,18 @@ from postroad.telemetry import Point
 STAGED = "staged"
 FULL_SYNC = "full_sync"
 kept = files.alias("kept")
+
+
+def _superseded() -> Select[tuple[str]]:
+    newest = select(func.max(kept.c.walk)).where(kept.c.kind == FULL_SYNC, kept.c.dataset == files.c.dataset)
+    ended = select(walks.c.id).where(walks.c.status.in_(("abandoned", "discarded", "closed")))
+    full = (files.c.kind == FULL_SYNC) & (files.c.walk < newest.scalar_subquery())
+    return select(files.c.path).where(full | ((files.c.kind == STAGED) & files.c.walk.in_(ended)))
+
+
+# Made once: each publish of a dataset asks.
+_SUPERSEDED = _superseded()
+_SUPERSEDED_OF = _SUPERSEDED.where(files.c.dataset == bindparam("of_dataset"))
 
 
 @dataclass(frozen=True)
@@ -86,12 +98,9 @@ class Files:
     def superseded(self, dataset: str | None = None) -> list[str]:
         """The paths that are needed no more, of a dataset or all: of ended walks, and of full syncs but the newest."""
         with self._database.read() as db:
-            newest = select(func.max(kept.c.walk)).where(kept.c.kind == FULL_SYNC, kept.c.dataset == files.c.dataset)
-            ended = select(walks.c.id).where(walks.c.status.in_(("abandoned", "discarded", "closed")))
-            full = (files.c.kind == FULL_SYNC) & (files.c.walk < newest.scalar_subquery())
-            staged = (files.c.kind == STAGED) & files.c.walk.in_(ended)
-            wanted = select(files.c.path).where(full | staged)
-            return list(db.execute(wanted if dataset is None else wanted.where(files.c.dataset == dataset)).scalars())
+            if dataset is None:
+                return list(db.execute(_SUPERSEDED).scalars())
+            return list(db.execute(_SUPERSEDED_OF, {"of_dataset": dataset}).scalars())
 
     def drop(self, paths: Sequence[str]) -> None:
         """Forget files that were deleted."""

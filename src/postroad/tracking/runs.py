@@ -30,10 +30,37 @@ AT_ONCE = 100  # old runs that a claim forgets: a small transaction
 GOOD = ("succeeded", "partly_succeeded")
 FINAL = ("succeeded", "partly_succeeded", "failed", "cancelled", "lost")
 
-# Made once: every payload passes it.
-_FENCE = select(runs.c.cancel).where(
-    (runs.c.id == bindparam("claimed")) & (runs.c.token == bindparam("by")) & (runs.c.status == "running")
+# Statements of every payload, stage and status are made once: making one costs SQLAlchemy more than executing it.
+_MINE = (runs.c.id == bindparam("claimed")) & (runs.c.token == bindparam("by")) & (runs.c.status == "running")
+_FENCE = select(runs.c.cancel).where(_MINE)
+_RENEW = update(runs).where(_MINE & runs.c.cancel.is_(False)).values(lease_until=bindparam("until"))
+_OF_FEED = (runs.c.connection == bindparam("of_connection")) & (runs.c.feed == bindparam("of_feed"))
+_IS_ACTIVE = _OF_FEED & runs.c.status.in_(("running", "waiting"))
+_ACTIVE = select(runs).where(_IS_ACTIVE)
+_LAST_ENDED = (
+    select(runs).where(_OF_FEED & runs.c.status.in_((*GOOD, "failed"))).order_by(runs.c.ended_at.desc()).limit(1)
 )
+_OF_FEEDS = (runs.c.connection == bindparam("of_connection")) & runs.c.feed.in_(bindparam("feeds", expanding=True))
+# The end of the last run of each feed that did not fail.
+_GOOD = (
+    select(runs.c.feed, func.max(runs.c.ended_at).label("at"))
+    .where(_OF_FEEDS & runs.c.status.in_(GOOD))
+    .group_by(runs.c.feed)
+)
+
+
+def _failures() -> Select[tuple[str, int, str]]:
+    good = _GOOD.subquery()
+    failed = _OF_FEEDS & (runs.c.status == "failed")
+    later = failed & (good.c.at.is_(None) | (runs.c.ended_at > good.c.at))
+    first_and_last = (func.min(runs.c.ended_at).label("since"), func.max(runs.c.ended_at).label("last"))
+    beside = runs.outerjoin(good, runs.c.feed == good.c.feed)
+    spans = select(runs.c.feed, *first_and_last).select_from(beside).where(later).group_by(runs.c.feed).subquery()
+    last = failed & (runs.c.feed == spans.c.feed) & (runs.c.ended_at == spans.c.last)
+    return select(runs.c.feed, spans.c.since, runs.c.reason).join(spans, last)
+
+
+_FAILURES = _failures()
 
 
 @dataclass(frozen=True)
@@ -99,9 +126,8 @@ class Runs:
     def renew(self, claim: Claim) -> bool:
         """Push the lease out; False if the claim is not ours any more or the run was cancelled."""
         with self._database.write(Point.RUN_RENEWED) as db:
-            mine = _mine(claim) & runs.c.cancel.is_(False)
-            done = db.execute(update(runs).where(mine).values(lease_until=self._database.now(db) + LEASE))
-            return done.rowcount == 1
+            mine = {"claimed": claim.run, "by": claim.token}
+            return db.execute(_RENEW, {**mine, "until": self._database.now(db) + LEASE}).rowcount == 1
 
     def fence(self, db: Connection, claim: Claim) -> None:
         """Within a write transaction: LostClaimError unless the claim is still ours and nobody cancelled the run."""
@@ -144,7 +170,7 @@ class Runs:
     def stop(self, db: Connection, connection: str, feed: str, reason: str) -> None:
         """Within a write transaction: end whatever run is active on the feed; its next durable write is refused."""
         values = {"status": "cancelled", "reason": reason, "token": None, "ended_at": self._database.now(db)}
-        db.execute(update(runs).where(_active(connection, feed)).values(**values))
+        db.execute(update(runs).where(_IS_ACTIVE), {"of_connection": connection, "of_feed": feed, **values})
 
     def active(self, connection: str, feed: str) -> Row | None:
         """The run that works on the feed or waits, with its true status; None if nobody does."""
@@ -162,27 +188,19 @@ class Runs:
     def looked(self, connection: str, feeds: Sequence[str]) -> dict[str, datetime]:
         """When the last run of each feed that did not fail came to its end (UTC)."""
         with self._database.read() as db:
-            found = db.execute(_good(connection, feeds)).all()
+            found = db.execute(_GOOD, {"of_connection": connection, "feeds": feeds}).all()
         return {row.feed: moment(row.at) for row in found}
 
     def failures(self, connection: str, feeds: Sequence[str]) -> dict[str, Failure]:
         """The feeds whose runs fail: those since the last one that did not. Cancelled and lost ones do not count."""
-        good = _good(connection, feeds).subquery()
-        failed = (runs.c.connection == connection) & runs.c.feed.in_(feeds) & (runs.c.status == "failed")
-        later = failed & (good.c.at.is_(None) | (runs.c.ended_at > good.c.at))
-        first_and_last = (func.min(runs.c.ended_at).label("since"), func.max(runs.c.ended_at).label("last"))
-        beside = runs.outerjoin(good, runs.c.feed == good.c.feed)
-        spans = select(runs.c.feed, *first_and_last).select_from(beside).where(later).group_by(runs.c.feed).subquery()
-        last = failed & (runs.c.feed == spans.c.feed) & (runs.c.ended_at == spans.c.last)
         with self._database.read() as db:
-            found = db.execute(select(runs.c.feed, spans.c.since, runs.c.reason).join(spans, last)).all()
+            found = db.execute(_FAILURES, {"of_connection": connection, "feeds": feeds}).all()
         return {row.feed: Failure(moment(row.since), str(row.reason)) for row in found}
 
     def errors(self, connection: str, feed: str) -> dict[str, Failure]:
         """What failed of single entities in the last run of a feed that came to its end."""
-        mine = (runs.c.connection == connection) & (runs.c.feed == feed) & runs.c.status.in_((*GOOD, "failed"))
         with self._database.read() as db:
-            last = first(db.execute(select(runs).where(mine).order_by(runs.c.ended_at.desc()).limit(1)))
+            last = first(db.execute(_LAST_ENDED, {"of_connection": connection, "of_feed": feed}))
         counts = {} if last is None else last["counts"]
         return {
             entity: Failure(moment(last["ended_at"]), count["error"])
@@ -191,7 +209,7 @@ class Runs:
         }
 
     def _active(self, db: Connection, connection: str, feed: str) -> Row | None:
-        return first(db.execute(select(runs).where(_active(connection, feed))))
+        return first(db.execute(_ACTIVE, {"of_connection": connection, "of_feed": feed}))
 
     def _resume(self, db: Connection, waiting: Row, now: int) -> Claim:
         if waiting["wait_until"] > now:
@@ -224,12 +242,6 @@ def moment(microseconds: int) -> datetime:
     return datetime.fromtimestamp(microseconds / 1e6, UTC)
 
 
-def _good(connection: str, feeds: Sequence[str]) -> Select[tuple[str, int]]:
-    """The end of the last run of each feed that did not fail."""
-    mine = (runs.c.connection == connection) & runs.c.feed.in_(feeds) & runs.c.status.in_(GOOD)
-    return select(runs.c.feed, func.max(runs.c.ended_at).label("at")).where(mine).group_by(runs.c.feed)
-
-
 def _waits_since(db: Connection, claim: Claim, now: int) -> int:
     """When a run that waits once more began to wait: a look between two waits that landed nothing ends none."""
     before = db.execute(select(runs.c.wait_begun_at).where(runs.c.id == claim.run)).scalar()
@@ -258,8 +270,3 @@ def _gone(claim: Claim) -> LostClaimError:
 
 def _mine(claim: Claim) -> Any:
     return (runs.c.id == claim.run) & (runs.c.token == claim.token) & (runs.c.status == "running")
-
-
-def _active(connection: str, feed: str) -> Any:
-    running = runs.c.status.in_(("running", "waiting"))
-    return (runs.c.connection == connection) & (runs.c.feed == feed) & running

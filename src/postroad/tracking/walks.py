@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from postroad.errors import LostClaimError
 from postroad.records import ALL, Scope
@@ -30,6 +30,20 @@ from postroad.tracking.moves import (
 )
 from postroad.tracking.runs import Claim, Runs
 
+# Made once: every stage of a run asks for the open walk of a scope.
+_NEWEST = (
+    select(walks)
+    .where(
+        (walks.c.connection == bindparam("of_connection"))
+        & (walks.c.entity == bindparam("of_entity"))
+        & (walks.c.scope == bindparam("of_scope"))
+        & walks.c.status.in_(bindparam("statuses", expanding=True))
+        & (walks.c.kind == "walk")
+    )
+    .order_by(walks.c.id.desc())
+    .limit(1)
+)
+
 
 class Walks:
     """The walks of all connections."""
@@ -40,7 +54,7 @@ class Walks:
 
     def open(self, connection: str, entity: str, scope: str = "all") -> Row | None:
         """The walk that is open on a scope, if any."""
-        return self._last(connection, entity, scope, ("open",), kind="walk")
+        return self._last(connection, entity, scope, ("open",))
 
     def get(self, walk: int) -> Row:
         """One walk."""
@@ -56,11 +70,11 @@ class Walks:
 
     def decided(self, connection: str, entity: str, scope: str = "all") -> Row | None:
         """The newest walk on whose close a person decides or decided: parked, or discarded."""
-        return self._last(connection, entity, scope, ("parked", "discarded"), kind="walk")
+        return self._last(connection, entity, scope, ("parked", "discarded"))
 
     def closed(self, connection: str, entity: str, scope: str = "all") -> Row | None:
         """The last closed snapshot of a scope; replays are not snapshots."""
-        return self._last(connection, entity, scope, ("closed",), kind="walk")
+        return self._last(connection, entity, scope, ("closed",))
 
     def closed_after(self, walk: Row) -> list[Row]:
         """The snapshots of the entity that began later than a walk and are closed."""
@@ -147,14 +161,10 @@ class Walks:
         paid = of_entity(walk["connection"], walk["entity"]) & (entities.c.due_landing <= walk["begun_landing"])
         db.execute(update(entities).where(paid).values(due_reason=None, due_landing=None, withheld=False))
 
-    def _last(
-        self, connection: str, entity: str, scope: str, statuses: Sequence[str], kind: str | None = None
-    ) -> Row | None:
-        wanted = of_scope(connection, entity, scope) & walks.c.status.in_(statuses)
-        if kind is not None:
-            wanted &= walks.c.kind == kind
+    def _last(self, connection: str, entity: str, scope: str, statuses: Sequence[str]) -> Row | None:
+        asked = {"of_connection": connection, "of_entity": entity, "of_scope": scope, "statuses": statuses}
         with self._database.read() as db:
-            return first(db.execute(select(walks).where(wanted).order_by(walks.c.id.desc()).limit(1)))
+            return first(db.execute(_NEWEST, asked))
 
     def _new(self, db: Connection, claim: Claim, entity: str, version: int, scope: str, **more: Any) -> Row:
         mine = {"connection": claim.connection, "feed": claim.feed, "entity": entity, "scope": scope, "run": claim.run}
