@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,6 +125,25 @@ def test_check_finds_litter_and_what_is_gone(world: World, container: Container)
     litter, missing = world.ask(lambda app: (app.datasets.litter(), app.datasets.missing()))
     assert litter == ["landing/xledger/timesheets/dead/1.zst"]
     assert set(missing) == {gone.removeprefix("lake/")}
+
+
+def test_audit_facts_lie_there_too(shell: Shell, company: XledgerSimulator) -> None:
+    """Written, read and listed, when tracking has forgotten a message."""
+    settings, flow = shell.folder / "postroad.yaml", shell.folder / "flows" / "hours.yaml"
+    settings.write_text(settings.read_text() + '  appdb: {connector: sql, url: "sqlite:///app.db"}\n')
+    flow.write_text(flow.read_text() + "deliver:\n  - {dataset: xledger.timesheets, to: appdb.hours}\n")
+    shell("run")
+    key = str(min(company.rows()))
+    (before,) = shell.json("trace", "xledger.timesheets", key)["versions"][0]["deliveries"]
+    with closing(sqlite3.connect(shell.folder / "postroad.db")) as database, database:
+        database.execute("update messages set settled_at = settled_at - 40 * 86400000000")
+    shell("run")
+    with closing(sqlite3.connect(shell.folder / "postroad.db")) as database:
+        ((path,),) = database.execute("select path from exports").fetchall()
+    (after,) = shell.json("trace", "xledger.timesheets", key)["versions"][0]["deliveries"]
+    assert {**after, "at": None} == {**before, "at": None}
+    assert path.startswith("audit/messages/")
+    assert "listed files all there ok litter none" in " ".join(shell("check").split())
 
 
 def test_a_wrong_key_is_refused_and_shown_nowhere(shell: Shell, container: Container) -> None:
