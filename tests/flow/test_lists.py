@@ -199,9 +199,29 @@ def test_cleaning_takes_a_list_whole(shell: Shell, mongo: Mongo) -> None:
     found = mongo.database.get_collection("orders", CodecOptions(tz_aware=True)).find({})
     held = {each["_id"]: each["content"]["lines"] for each in found}
     assert held == {order: [line(each) for each in ORDERS[order]["lines"]] for order in ("SO-1", "SO-2", "SO-3")}
-    for condition in ("lines = 'A'", "lines in ('A')", "lines like 'A%'"):
-        flow.write_text(FLOW.replace("appdb.orders}", f'appdb.others, where: "{condition}"}}'))
-        assert "lines holds lists or structures" in shell("check", code=2)
+    flow.write_text(FLOW.replace("appdb.orders}", "appdb.others, where: lines = 'A'}"))
+    assert "where: lines holds lists or structures" in shell("check", code=2)
+
+
+@pytest.mark.parametrize("holds", ["snapshot", "changes"])
+def test_a_list_that_is_declared_later_or_no_more_overwrites_nothing(tmp_path: Path, holds: str) -> None:
+    without = {"files": "orders_*.jsonl", "key": ["order"], "columns": {"order": "text", "n": "int"}, "holds": holds}
+    declared = {**without, "lists": {"lines": {"item": "text"}}}
+    one, two = {"order": "1", "n": 1, "lines": [{"item": "A"}]}, {"order": "2", "n": 1, "lines": []}
+    world = DropWorld(tmp_path, {"orders": without})
+
+    def held(settings: dict[str, Any]) -> dict[str, Any]:
+        world.datasets = {"orders": settings}
+        assert set(outcomes(world.sync()).values()) == {"succeeded"}
+        return {row["order"]: (row["n"], row.get("lines")) for row in world.rows("orders")}
+
+    world.write("orders_1.jsonl", b"\n".join(json.dumps(each).encode() for each in (one, two)))
+    assert held(without) == {"1": (1, None), "2": (1, None)}
+    assert held(declared) == {"1": (1, [{"item": "A"}]), "2": (1, [])}
+    later = ({**one, "n": 2, "lines": []}, two, {"order": "3", "n": 5, "lines": [{"item": "Z"}]})
+    world.write("orders_2.jsonl", b"\n".join(json.dumps(each).encode() for each in later))
+    assert held(without) == {"1": (2, [{"item": "A"}]), "2": (1, []), "3": (5, None)}
+    assert held(declared) == {"1": (2, []), "2": (1, []), "3": (5, [{"item": "Z"}])}
 
 
 @pytest.mark.parametrize("side", list(Side))

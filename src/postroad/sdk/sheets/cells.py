@@ -27,6 +27,8 @@ EXACT = 2**53  # above it not every whole number is a double
 WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 MOST_DIGITS = 60
+PLAIN_NUMBER = r"^-?(?:0|[1-9][0-9]{0,28})(?:\.[0-9]{1,9})?$"
+PLAIN_DATE = r"^[12][0-9]{3}-[0-9]{2}-[0-9]{2}$"
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 CAUSES: Mapping[Kind, tuple[str, str]] = {
@@ -60,7 +62,7 @@ class Converted:
 def convert(cells: Sequence[Cell], column: Column, reading: Reading) -> Converted:
     """The column of these cells; blank ones are null."""
     cells = [None if cell == "" else cell for cell in cells]
-    array = _whole(cells, column, {type(cell) for cell in cells} - {type(None)})
+    array = _whole(cells, column, {type(cell) for cell in cells} - {type(None)}, reading)
     if array is not None:
         return Converted(array)
     spell = SPELLINGS[column.kind]
@@ -80,14 +82,16 @@ def convert(cells: Sequence[Cell], column: Column, reading: Reading) -> Converte
     return Converted(found.array, bad, found.ambiguous)
 
 
-def _whole(cells: Sequence[Cell], column: Column, kinds: set[type]) -> pa.Array | None:
+def _whole(cells: Sequence[Cell], column: Column, kinds: set[type], reading: Reading) -> pa.Array | None:
     """The column by one call of Arrow, where all cells are of the kind that it needs; None if one of them is not."""
     if not kinds:
         return pa.nulls(len(cells), column.type)
     reader = WHOLE_COLUMNS.get((column.kind, kinds.pop())) if len(kinds) == 1 and column.round is None else None
+    if reader is _decimal_texts and reading.decimal_sign != ".":
+        reader = None
     try:
         return reader(cells) if reader is not None else None
-    except (pa.ArrowInvalid, UnicodeEncodeError):
+    except (pa.ArrowInvalid, UnicodeEncodeError, OverflowError):
         return None
 
 
@@ -111,11 +115,25 @@ def _dates(cells: Sequence[Cell]) -> pa.Array:
     return pa.array(cells, pa.date32())
 
 
+def _decimal_texts(cells: Sequence[Cell]) -> pa.Array | None:
+    texts = pa.array(cells, pa.string())
+    return texts.cast(MONEY) if pc.all(pc.match_substring_regex(texts, PLAIN_NUMBER)).as_py() else None
+
+
+def _date_texts(cells: Sequence[Cell]) -> pa.Array | None:
+    texts = pa.array(cells, pa.string())
+    return texts.cast(pa.date32()) if pc.all(pc.match_substring_regex(texts, PLAIN_DATE)).as_py() else None
+
+
 WHOLE_COLUMNS: Mapping[tuple[Kind, type], Callable[[Sequence[Cell]], pa.Array | None]] = {
     ("text", str): _texts,
     ("int", float): _ints,
+    ("int", int): lambda cells: pa.array(cells, pa.int64()),
     ("decimal", float): _decimals,
+    ("decimal", Decimal): lambda cells: pa.array(cells, MONEY),
+    ("decimal", str): _decimal_texts,
     ("date", date): _dates,
+    ("date", str): _date_texts,
 }
 
 
