@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,6 +31,7 @@ from postroad.errors import (
 )
 from postroad.lake import delta
 from postroad.lake.delta import DeltaLog
+from postroad.lake.disk import LocalDisk
 from postroad.project import Delivery
 from postroad.records import Entity, Outcome, Package
 from postroad.telemetry import Point
@@ -784,6 +786,23 @@ def test_a_file_that_is_gone_is_told_and_put_back(post: Post) -> None:
     assert {row["cause"] for row in post.rejected()} == {"dead_lettered"}
     path.write_bytes(whole)
     post.do(lambda app: app.rejections.retry(HERE, "deliver"))
+    post.assert_law()
+
+
+@pytest.mark.parametrize("method", ["open", "size"])
+def test_a_machine_that_cannot_open_a_file_now_waits(post: Post, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """No file is gone, so no person is asked."""
+    post.dispatch()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalDisk, method, full)
+        assert "Too many open files" in post.deliver()[HERE].problem
+    assert post.rejected() == []
+    assert post.statuses()[0].state == "waiting"
+    post.settle()
     post.assert_law()
 
 

@@ -6,6 +6,7 @@ Names carry their writer's token and are never used twice, so a file of the righ
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from postroad.errors import StateError
+from postroad.errors import LakeError, StateError
 from postroad.lake.changes import versions_after
 from postroad.lake.delta import FENCE, Member
 from postroad.lake.disk import Disk
@@ -169,16 +170,19 @@ class SliceReader:
     def read(self, dataset: Dataset, slices: Sequence[Slice]) -> pa.Table:
         """The rows with the columns of `changes`; those of a table are upserts.
 
-        StateError if a file is gone, is another one, or cannot be read.
+        StateError if a file is gone, is another one, or holds no rows; LakeError if it cannot be had now.
         """
         schema = dataset.changes_schema
         found = [schema.empty_table()]
         for each in joined(slices):
-            self._require(each)
             try:
+                self._require(each)
                 found += [_as_changes(rows, schema) for rows in self._from(each).rows(each.first, each.rows)]
             except (pa.ArrowException, OSError) as error:
                 self.close()
+                # The machine gives a number: it has no open files left, or may not. What is in the file gives none.
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise LakeError(f"{each.path} cannot be had now: {os.strerror(error.errno)}") from error
                 told = str(error).partition("\n")[0]
                 raise StateError(f"{each.path} cannot be read ({told}): put it back from a backup") from error
         return pa.concat_tables(found)
