@@ -164,7 +164,8 @@ class Post:
     def assert_law(self) -> None:
         """Every receiver holds exactly what the table holds."""
         rows = self.do(lambda app: app.datasets.query("select id, text from toy.books").to_pylist())
-        assert {row["id"]: row["text"] for row in rows} == self.books
+        found = {row["id"]: row["text"] for row in rows}
+        assert found == self.books, f"the table holds {found}, and was given {self.books}"
         for each in self.deliveries:
             assert self.received(each.to) == self.books, each.to
 
