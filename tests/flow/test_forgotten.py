@@ -20,10 +20,11 @@ from postroad.errors import TransientError
 from postroad.project import Delivery
 from postroad.telemetry import Point
 from postroad.tracking import audit
-from tests.flow.doomed import Side, Trap
+from tests.flow.doomed import LEASES_ARE_OVER, Side, Trap
 from tests.flow.post import HERE, Post, memory_folder, small_messages
 from tests.flow.test_deliveries import Counted, failing, refusing
 from tests.flow.test_delivery_commands import company, shell
+from tests.flow.test_late import Beside
 from tests.shell import Shell
 
 __all__ = ["company", "shell"]  # fixtures
@@ -169,6 +170,23 @@ def test_a_kill_loses_nothing_and_tells_nothing_twice(
     assert post.look("select count(*) from messages") == [(0,)]
 
 
+@pytest.mark.parametrize("point", [Point.AUDIT_FILE, Point.MESSAGES_DROPPED, Point.LEASE_ENDED])
+def test_two_that_export_the_same_tell_it_once(post: Post, point: Point) -> None:
+    """One sleeps through its lease, before its file is there, or before it is listed, or later."""
+    before = told(post, [1, 4])
+    post.now += MONTH
+
+    def meanwhile() -> None:
+        post.now += LEASES_ARE_OVER
+        post.deliver()
+
+    moments = [False] * 2 + [True] if point is Point.LEASE_ENDED else [True]
+    post.deliver(Beside(moments, meanwhile, [point]))
+    assert told(post, [1, 4]) == before
+    assert post.look("select count(*) from messages") == [(0,)]
+    assert post.do(lambda app: app.datasets.missing()) == []
+
+
 def test_few_files_and_few_rows_of_them_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only those whose versions may be the one that is asked for."""
     small_messages(monkeypatch, 1)
@@ -220,7 +238,7 @@ def _wait(post: Post, days: int) -> None:
     post.deliver()
 
 
-@settings(max_examples=5, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(steps, min_size=4, max_size=10), traps)
 def test_any_history_is_told_alike_before_and_after(history: list[Callable[[Post], Any]], trap: Trap) -> None:
     """Refusals, outages, halves, an expiry, retries; the export is killed on its way."""

@@ -235,7 +235,7 @@ changed = st.dictionaries(st.integers(0, 2), st.sampled_from([BAD, "good", None]
 moments = st.lists(st.booleans(), min_size=1, max_size=12)
 
 
-@settings(max_examples=15, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(changed, min_size=2, max_size=5), moments, moments, st.integers(1, 3), st.booleans(),
     st.sampled_from([1, 200]), st.sampled_from([None, Side.BEFORE, Side.AFTER]),

@@ -100,7 +100,7 @@ class Audit:
             part = ids[start : start + AT_ONCE]
             with self._database.write(Point.MESSAGES_DROPPED) as db:
                 # Nobody but us writes to what is settled, and two that drop the same drop it once.
-                if not start:
+                if not start and kept:
                     db.execute(insert(exports), [vars(each) for each in kept])
                 db.execute(delete(moves).where(moves.c.message.in_(part)))
                 self._rejections.drop(db, part)
