@@ -12,17 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pika
 import pytest
 from bson.codec_options import CodecOptions
 from bson.decimal128 import Decimal128
 from deltalake import DeltaTable
 
+from postroad.connectors.http.simulator import DEMO_SECRET, DEMO_TOKEN, ApiSimulator
 from postroad.telemetry import Point
 from tests.conftest import Mongo
 from tests.flow.doomed import Side, Trap
 from tests.flow.drop_world import DropWorld, outcomes
 from tests.flow.lake_reader import read_table
 from tests.flow.post import memory_folder
+from tests.rabbitmq import Broker
 from tests.shell import Shell
 
 PROJECT = """\
@@ -57,7 +60,8 @@ deliver:
   - {dataset: drop.orders, to: appdb.orders}
   - {dataset: drop.orders, to: books.orders}
 """
-A, B = {"item": "A", "quantity": "2.5", "due": "2026-12-01"}, {"item": "B", "quantity": 3, "due": None}
+A: dict[str, Any] = {"item": "A", "quantity": "2.5", "due": "2026-12-01"}
+B: dict[str, Any] = {"item": "B", "quantity": 3, "due": None}
 ORDERS: dict[str, dict[str, Any]] = {
     "SO-1": {"customer": "Åsa", "lines": [A, B], "tags": ["new", "large"]},
     "SO-2": {"customer": "Bo", "lines": [B], "tags": []},
@@ -201,6 +205,40 @@ def test_cleaning_takes_a_list_whole(shell: Shell, mongo: Mongo) -> None:
     assert held == {order: [line(each) for each in ORDERS[order]["lines"]] for order in ("SO-1", "SO-2", "SO-3")}
     flow.write_text(FLOW.replace("appdb.orders}", "appdb.others, where: lines = 'A'}"))
     assert "where: lines holds lists or structures" in shell("check", code=2)
+
+
+OTHERS = """\
+  shop:
+    connector: http
+    url: SHOP_URL
+    token: SHOP_TOKEN
+    sign: [SHOP_SECRET]
+    versions: compared
+    answer: {results: items, id: order, status: state, accepted: [ok], unchanged: [known], message: error}
+  partner: {connector: rabbitmq, url: PARTNER_URL, receipts: false}
+"""
+
+
+def test_other_programs_get_lists_as_json(shell: Shell, broker: Broker) -> None:
+    """An API by HTTP, and whoever reads a queue."""
+    put(shell.folder, 1, ORDERS)
+    texts = [{**each, "quantity": f"{float(each['quantity']):.9f}"} for each in (A, B)]
+    with ApiSimulator(["order"]) as api:
+        settings = shell.folder / "postroad.yaml"
+        others = OTHERS.replace("SHOP_URL", api.base_url).replace("SHOP_TOKEN", DEMO_TOKEN)
+        others = others.replace("SHOP_SECRET", DEMO_SECRET)
+        settings.write_text(settings.read_text() + others.replace("PARTNER_URL", broker.url))
+        flow = shell.folder / "flows" / "orders.yaml"
+        flow.write_text(FLOW.replace("appdb", "shop").replace("books", "partner"))
+        done = shell.json("run")["deliveries"]
+        assert {to: each["records"] for to, each in done.items()} == {"shop.orders": 4, "partner.orders": 4}
+        told = {each["order"]: (each["lines"], each["tags"]) for each in api.rows("orders")}
+    with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+        _, _, body = connection.channel().basic_get("orders", auto_ack=True)
+    read = {each["order"]: (each["lines"], each["tags"]) for each in json.loads(body or b"")["data"]}
+    assert told == read
+    assert told["SO-1"] == (texts, ["new", "large"])
+    assert [told[f"SO-{number}"] for number in (2, 3, 4)] == [([texts[1]], []), ([], None), (None, ["x", None])]
 
 
 @pytest.mark.parametrize("holds", ["snapshot", "changes"])
