@@ -102,6 +102,18 @@ def test_lists_of_parquet(tmp_path: Path, kind: Any) -> None:
     ]
 
 
+def test_lists_of_parquet_that_are_all_empty_or_null(tmp_path: Path) -> None:
+    """Writers then know no type of what is in them, or none at all."""
+    body = parquet(order=["1", "2", "3"], lines=[[], None, [None]], tags=[[], None, [None]], counts=[None] * 3)
+    rows, refusals = read(tmp_path, "a.parquet", body)
+    assert not refusals
+    assert [(row["lines"], row["tags"], row["counts"]) for row in rows] == [
+        ([], [], None),
+        (None, None, None),
+        ([None], [None], None),
+    ]
+
+
 def test_members_of_structures_are_columns_in_parquet_too(tmp_path: Path) -> None:
     whole = {"city": "Ystad", "lines": [{"item": "A"}]}
     columns = {"order": ["1", "2", "3"], "to": [whole, None, {"city": None, "lines": []}], "to.name": ["x", "y", "z"]}
@@ -178,6 +190,12 @@ def test_a_file_without_such_lists_is_refused_whole(tmp_path: Path, name: str, b
     with pytest.raises(PostroadError) as told:
         drop(tmp_path, name, body, lists={"lines": {"item": "text"}}).fetched()
     assert sentence in str(told.value)
+
+
+@pytest.mark.parametrize("entry", [["a"], {"a": 1}])
+def test_a_parquet_file_with_more_in_its_lists_than_plain_values_is_refused_whole(tmp_path: Path, entry: Any) -> None:
+    with pytest.raises(PostroadError, match="and no list of plain values"):
+        drop(tmp_path, "a.parquet", parquet(order=["1"], tags=[[entry]]), lists={"tags": "text"}).fetched()
 
 
 def test_a_page_that_landed_before_a_member_was_declared_can_still_be_read(tmp_path: Path) -> None:

@@ -68,8 +68,7 @@ def of_values(
 
 def of_array(values: pa.Array, column: ListColumn, read: Callable[[pa.Array, Column], Converted]) -> Converted:
     """The column of one of a Parquet file. A member that its type lacks is null."""
-    kind = values.type
-    if not _is_list(kind) or (T.is_struct(kind.value_type) == column.plain and not T.is_null(kind.value_type)):
+    if not _fits(values.type, column) or T.is_null(values.type):
         refused = dict.fromkeys(true_rows(pc.is_valid(values)), NO_LIST)
         return Converted(pa.nulls(len(values), column.type), refused)
     lengths, flat = pc.list_value_length(values).cast(pa.int32()), pc.list_flatten(values)
@@ -109,16 +108,17 @@ def captions_of(schema: pa.Schema) -> list[str]:
 
 
 def require_lists(lists: Sequence[ListColumn], schema: pa.Schema, name: str) -> None:
-    """RemoteError unless the columns of a Parquet file are lists as declared."""
+    """RemoteError unless the columns of a Parquet file are lists as declared, or without any value."""
     for column in lists:
         kind = _kind(pa.struct(list(schema)), column.caption)
-        what = "plain values" if column.plain else "objects"
-        if not _is_list(kind) or T.is_struct(kind.value_type) == column.plain:
+        if not _fits(kind, column):
+            what = "plain values" if column.plain else "objects"
             raise RemoteError(f"{name} has a column '{column.caption}' that is {kind}, and no list of {what}")
-        for each in column.members:
-            if not column.plain and _path(kind.value_type, each.caption) is None:
-                there = ", ".join(f"'{field.name}'" for field in kind.value_type)
-                raise RemoteError(f"{name} has no '{each.caption}' in its lists '{column.caption}'; it has {there}")
+        entries = kind.value_type if _is_list(kind) else kind
+        missing = [each.caption for each in column.members if T.is_struct(entries) and not _path(entries, each.caption)]
+        if missing:
+            there = ", ".join(f"'{field.name}'" for field in entries)
+            raise RemoteError(f"{name} has no '{missing[0]}' in its lists '{column.caption}'; it has {there}")
 
 
 def _unfit(value: Any, column: ListColumn) -> Bad | None:
@@ -164,6 +164,13 @@ def _tell(found: Converted, column: ListColumn, made: Sequence[Converted]) -> No
             told = f"[{at - starts[row].as_py()}]{'' if column.plain else '.' + each.name} {text}"
             before = found.ambiguous.get(row)
             found.ambiguous[row] = told if before is None else f"{before}; {told}"
+
+
+def _fits(kind: pa.DataType, column: ListColumn) -> bool:
+    """Whether such a column can be read. Where all lists are empty, or all are null, writers may know no type."""
+    if not _is_list(kind) or T.is_null(kind.value_type):
+        return bool(_is_list(kind) or T.is_null(kind))
+    return not T.is_nested(kind.value_type) if column.plain else bool(T.is_struct(kind.value_type))
 
 
 def _is_list(kind: pa.DataType) -> bool:
