@@ -92,6 +92,27 @@ def test_a_newer_version_was_faster(post: Post) -> None:
     assert [each.status for each in _trace(post)[:2]] == ["acknowledged", "discarded"]
 
 
+@pytest.mark.parametrize("what", ["changes/toy/books/*.parquet", "changes/toy/books/_delta_log/*1.json"])
+def test_what_cannot_be_read_stops_nobody(post: Post, what: str) -> None:
+    """The rejection stays open, which is never wrong; others are delivered to."""
+    post.change({1: BAD})
+    post.change({1: "good"})
+    post.dispatch()
+
+    def meanwhile() -> None:
+        post.deliver()
+        for each in (post.folder / "lake").glob(what):
+            whole = each.read_bytes()
+            each.write_bytes(whole[:4] + b"\xff" * 400 + whole[404:])
+        for each in (post.folder / "lake").glob("changes/toy/books/_delta_log/*"):
+            each.touch()  # it is opened anew
+
+    post.at_send = meanwhile
+    post.deliver(most=1)
+    assert closed(post) == [("rejected", None)]
+    assert post.deliver()[HERE].messages == 0
+
+
 def test_a_rejection_that_was_written_while_the_newer_one_was_settled(post: Post) -> None:
     """Its worker had looked for rejections and found none; its transaction finds this one."""
     post.change({1: BAD})

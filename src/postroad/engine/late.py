@@ -20,6 +20,7 @@ from contextlib import suppress
 import pyarrow as pa
 
 from postroad.engine.route import Route, from_json
+from postroad.errors import StateError
 from postroad.lake import Dataset
 from postroad.lake.changes import versions_after
 from postroad.lake.finding import key_table, overlapping, rows_of
@@ -35,9 +36,9 @@ _Rows = dict[str, dict[int, tuple[str, int]]]  # by file and place in it: key an
 def close_late(tracking: Tracking, routes: Mapping[str, Route]) -> None:
     """Close the rejections that nobody has looked at yet and whose receiver holds a newer version."""
     for route in routes.values():
-        more = True
-        while more:
-            more = _some(tracking, route)
+        with suppress(StateError):  # of a log that cannot be read, as dispatch tells; it stops no other dataset
+            while _some(tracking, route):
+                pass
 
 
 def _some(tracking: Tracking, route: Route) -> bool:
@@ -77,7 +78,7 @@ def _newer_rows(dataset: Dataset, lowest: Mapping[str, int], oldest: int, newest
     between = [each for version, members in versions_after(dataset, oldest) if version <= newest for each in members]
     for member in overlapping(between, dataset.entity.key, wanted):
         path, version = f"{dataset.changes.folder}/{member.path}", member.maximum["_version"]
-        with suppress(FileNotFoundError, pa.ArrowException):  # then they stay open, which is never wrong
+        with suppress(OSError, pa.ArrowException):  # then they stay open, which is never wrong
             for key, place in rows_of(dataset, path, wanted):
                 if version > lowest[key]:
                     found.setdefault(path, {})[place] = key, version
