@@ -313,9 +313,11 @@ def test_a_broker_that_is_down_costs_only_time(post: Post, broker: Broker) -> No
     assert drained(post).messages == 3
 
 
-def test_a_worker_waits_for_a_broker_that_is_down(post: Post, broker: Broker) -> None:
-    """Longer from try to try, and it goes on as soon as there is one."""
+def test_a_worker_waits_for_a_broker_that_is_down(post: Post, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer from try to try, and it goes on as soon as there is one, and says so once."""
+    said: list[str] = []
     with post.open() as app, app.deliveries._routes(None) as routes, app.deliveries._drain(routes) as drain:
+        monkeypatch.setattr(app.reporter, "say", said.append)
         queue = drain._queue
         assert isinstance(queue, brokered.BrokeredQueue)
         there = queue._broker
@@ -328,6 +330,8 @@ def test_a_worker_waits_for_a_broker_that_is_down(post: Post, broker: Broker) ->
         assert 2 < app.deliveries._round(drain, routes) <= 8  # it is left alone for so long
         queue._broker, queue._again_at = there, 0.0
         assert app.deliveries._round(drain, routes) == 2
+        app.deliveries._round(drain, routes)
+        assert said.count("the broker answers again") == 1
     post.assert_law()
 
 

@@ -97,7 +97,7 @@ def test_what_a_person_types(shell: Shell, company: XledgerSimulator) -> None:
     assert "postroad trace --at" in shell("verify", HERE, code=3)
     assert "cannot count its records" in shell("verify", "xledger.timesheets", code=2)
     assert shell.json("rejected", "list", "--stage", "deliver") == []
-    assert "0 held messages dropped" in shell("rejected", "discard", HERE, "--stage", "deliver")
+    assert "0 messages dropped" in shell("rejected", "discard", HERE, "--stage", "deliver")
     assert shell.json("rejected", "retry", HERE, "--stage", "deliver")["deliveries"][HERE]["messages"] == 0
     assert "no flow delivers to 'appdb.days'" in shell("pause", "appdb.days", code=2)
 

@@ -49,6 +49,7 @@ class Deliveries:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._alone = False  # the broker did not answer this worker
 
     def mistakes(self) -> list[Mistake]:
         """What is wrong with the cleaning of deliveries for the columns that their datasets have; needs no network."""
@@ -236,6 +237,9 @@ class Deliveries:
             receipts.collect()  # first: they may come from another broker than that of our queue, which may be down
             self._dispatch(drain, routes, patience=0.0)
             drain.publish()
+            if self._alone:
+                self._alone = False
+                self._app.reporter.say("the broker answers again")
             while not self._app.stop.asked and drain.some():
                 if time.monotonic() >= look:
                     receipts.collect()
@@ -245,6 +249,7 @@ class Deliveries:
         except (DatabaseError, LakeError) as error:
             self._app.reporter.say(str(error))
         except QueueError as error:
+            self._alone = True
             self._app.reporter.say(str(error))
             return max(error.wait, IDLE)
         return IDLE

@@ -78,7 +78,7 @@ def show(
     if json:
         out.as_json(row)
     else:
-        out.table(f"rejection {rejection}", ("", "value"), row.items())
+        out.table(f"rejection {rejection}", ("", "value"), row.items(), grouped=False)
 
 
 @app.command()

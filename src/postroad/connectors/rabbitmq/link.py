@@ -98,7 +98,8 @@ def _ours(error: BaseException, what: str) -> RemoteError | ConfigError:
         refusal = _refusal(cause, what)
         if refusal is not None:
             return refusal
-    told = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    said = (each.strerror for each in _causes(error) if isinstance(each, OSError) and each.strerror)
+    told = next(said, type(error).__name__)
     return TransientError(f"{what}: the broker does not answer: {told}")
 
 
