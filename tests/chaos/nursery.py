@@ -72,6 +72,11 @@ class Life:
             assert time.monotonic() < deadline, "it does not stop"
             time.sleep(0.001)
 
+    @property
+    def gone(self) -> bool:
+        """Whether it is dead, heard or not; it is not buried."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
     def go_on(self) -> None:
         """SIGCONT."""
         os.kill(self.pid, signal.SIGCONT)
