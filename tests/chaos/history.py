@@ -279,7 +279,8 @@ class History:
         if aim.stage is None:
             time.sleep(self._draw.random() * self._life)
         elif self._reached(life, aim):
-            time.sleep(self._draw.random() * 1.2 * self._lasts[aim.stage])
+            part = 0.4 if aim.stage is Stage.DISPATCH else 1.2  # what follows its claim has no line for a while
+            time.sleep(self._draw.random() * part * self._lasts[aim.stage])
         if not life.dead:
             life.kill()
 

@@ -177,9 +177,8 @@ class Office:
 
     def _outlive(self, one: Life, other: Life) -> None:
         """Who is frozen beyond its lease writes nothing more about what it held, and goes on with other messages."""
-        frozen = self._frozen_with_some(one, other)
-        if frozen is None:
-            return
+        while (frozen := self._frozen_with_some(one, other)) is None:
+            self.change()
         held = [message for message, pid in self.held().items() if pid == frozen.pid]
         self.change()  # newer versions of what it may be sending
         self._wait(lambda: not self.count(OPEN), PATIENCE)
