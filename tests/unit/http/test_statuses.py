@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from postroad.connectors.http.answers import sentence
 from postroad.connectors.http.simulator import DEMO_TOKEN, ApiSimulator
 from postroad.errors import (
     AuthError,
@@ -262,3 +263,9 @@ def test_results_may_come_in_any_order(api: ApiSimulator) -> None:
 def test_the_key_has_as_many_paths_as_fields(api: ApiSimulator) -> None:
     with pytest.raises(ConfigError, match="2 fields"):
         sent(api, "a", answer={**EACH, "id": ["id", "state"]})
+
+
+def test_a_receivers_sentence_moves_no_cursor() -> None:
+    """Nor does it turn the line round: both in 8 bits as in 7."""
+    told = sentence({"detail": "no\x1b[2J \x9b2J\r\nshelf \u202eelbat\u2069 here"})
+    assert told == "no [2J 2J shelf elbat here"

@@ -20,7 +20,8 @@ from postroad.records import Outcome
 
 MOST_TEXT = 300
 UNANSWERED = "unanswered"
-SPACES = re.compile(r"[\s\x00-\x1f\x7f]+")
+# Spaces, and what moves a cursor or turns a line round: C0, DEL, C1, the marks of direction.
+SPACES = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 Verdict = tuple[Literal["applied", "unchanged", "rejected", "retry"], str]
 
