@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from postroad.app import App
 from postroad.app.runs import Report
 from postroad.engine.drain import Delivered
+from postroad.engine.resend import again
 from postroad.engine.runs import Outcome as RunOutcome
 from postroad.errors import (
     AuthError,
@@ -457,6 +458,21 @@ def test_a_frozen_workers_failure_says_nothing_of_the_receiver(folder: Path) -> 
     post.deliver()
     assert post.look("select status, failures, last_outcome from subscriptions") == [("active", 0, "1 acknowledged")]
     assert any("taken over" in each for each in post.said)
+
+
+def test_what_a_newer_version_closed_was_not_retried(post: Post) -> None:
+    """A retry was planned before that arrived; the books tell what closed the rejection."""
+    post.faults["app"] = refusing("book 4")
+    post.deliver()
+    post.faults.clear()
+    with post.open() as app:
+        planned = app.deliveries.resends(HERE)
+        post.change({4: "newer"})
+        post.deliver()
+        app.tracking.messages.retry(HERE, *again(planned, post.deliveries[0]), "me")
+    assert post.look("select status, reason from rejections") == [("discarded", "superseded")]
+    post.settle()
+    post.assert_law()
 
 
 def test_a_worker_ends_in_order_when_it_is_asked(post: Post) -> None:

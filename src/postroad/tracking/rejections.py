@@ -157,9 +157,10 @@ class Rejections:
         _close(db, mine & older, "superseded", self._database.now(db))
 
     def close_ids(self, db: Connection, ids: Sequence[int], reason: str = "superseded") -> None:
-        """Within a closing transaction: these rejections are superseded, or what the reason says."""
+        """Within a closing transaction: those of these that are open are superseded, or what the reason says."""
         for start in range(0, len(ids), BATCH):
-            _close(db, rejections.c.id.in_(ids[start : start + BATCH]), reason, self._database.now(db))
+            still = rejections.c.id.in_(ids[start : start + BATCH]) & (rejections.c.status == "rejected")
+            _close(db, still, reason, self._database.now(db))
 
     def all_open(self, db: Connection, ids: Sequence[int]) -> bool:
         """Within a transaction that closes them: whether nobody has closed any of these yet."""
