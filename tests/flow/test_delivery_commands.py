@@ -100,6 +100,10 @@ def test_what_a_person_types(shell: Shell, company: XledgerSimulator) -> None:
     assert "0 messages dropped" in shell("rejected", "discard", HERE, "--stage", "deliver")
     assert shell.json("rejected", "retry", HERE, "--stage", "deliver")["deliveries"][HERE]["messages"] == 0
     assert "no flow delivers to 'appdb.days'" in shell("pause", "appdb.days", code=2)
+    (shell.folder / "flows" / "hours.yaml").write_text(
+        FLOW.replace(f"to: {HERE}", f"to: {HERE}, select: [workingHours]")
+    )
+    assert f"\n{HERE} has received rows under another select" in shell("status")
 
 
 def test_workers_that_are_killed_lose_nothing(

@@ -265,7 +265,7 @@ class Deliveries:
                 if isinstance(error, ConfigError):
                     drain.leave(name)
                 drain.done[name].problem = str(error)
-                self._app.reporter.say(f"{name}: {error}")
+                self._app.reporter.say(str(error) if str(error).startswith(f"{name} ") else f"{name}: {error}")
 
     @contextmanager
     def _routes(self, select: str | None) -> Iterator[dict[str, Route]]:

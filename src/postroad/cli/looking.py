@@ -169,7 +169,7 @@ def subscriptions(found: list[SubscriptionStatus]) -> None:
         if each.state == "paused":
             print(f"{name}: paused: {each.reason}; `postroad resume {name}` goes on")
         elif each.reason:
-            print(f"{name}: {each.reason}")
+            print(each.reason if each.reason.startswith(f"{name} ") else f"{name}: {each.reason}")
         if each.handed_since:
             since = f"the oldest since {each.handed_since:%Y-%m-%d %H:%M:%S} UTC"
             print(f"{name}: {each.handed_over:,} records handed over, {since}; their receipts are to come")
