@@ -129,7 +129,9 @@ def shown(found: Trace) -> None:
         show.line("older versions: --versions N shows more")
     for row in found.rejections:
         where = row["subscription"] or row["stage"]
-        ended = f", {row['status']}: {row['reason']}" if row["status"] != "rejected" else ""
+        told = row["reason"] or ""  # "discarded by anna" says the status as well
+        ended = told if told.startswith(row["status"]) else f"{row['status']}: {told}"
+        ended = f", {ended}" if row["status"] != "rejected" else ""
         at = show.moment(row["rejected_at"])
         show.line(f"rejection {row['id']}, {where}, {at}: {row['cause']}: {row['sentence']}{ended}")
     if found.values is not None:
