@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from postroad.engine.resend import COMES, NEWER, SAME, UNKNOWN
-from postroad.errors import ConfigError, OutcomeUnknownError
+from postroad.errors import ConfigError, OutcomeUnknownError, StateError
 from postroad.records import Package
 from tests.flow.post import HERE, Post, memory_folder, small_messages
 from tests.flow.test_deliveries import failing, refusing
@@ -114,3 +114,12 @@ def test_many_at_once_go_in_few_messages(post: Post) -> None:
     post.do(lambda app: app.rejections.retry(HERE, "deliver"))
     post.assert_law()
     assert post.look("select count(*) from messages where records = 3 and number > 2") == [(1,)]
+
+
+def test_a_damaged_history_is_told_and_nothing_is_sent(post: Post) -> None:
+    for path in post.folder.glob("lake/changes/toy/books/*.parquet"):
+        path.write_bytes(b"damaged")
+    before = books(post)
+    with pytest.raises(StateError, match="put it back from a backup"):
+        post.do(lambda app: app.rejections.retry(HERE, "deliver"))
+    assert books(post) == before

@@ -190,7 +190,7 @@ class Deliveries:
 
     def _drop_settled(self) -> None:
         app = self._app
-        with suppress(DatabaseError, LakeError):  # the next run or worker does it
+        with suppress(DatabaseError, LakeError, OSError):  # the next run or worker does it, as on a full disk
             forget(app.tracking, app.lake.disk, app.heart, app.stop, app.project.keep_messages)
 
     def _failing(self, name: str) -> str | None:

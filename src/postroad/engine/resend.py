@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from postroad.engine.dispatch import drafts_of
-from postroad.errors import ConfigError
+from postroad.errors import ConfigError, StateError
 from postroad.lake import Dataset
 from postroad.lake.finding import Newest, key_table, newest_of
 from postroad.project import Delivery
@@ -52,14 +54,21 @@ class Resend:
 
 
 def resends(tracking: Tracking, dataset: Dataset, subscription: str) -> list[Resend]:
-    """Of each key with an open rejection what a retry does; ConfigError if nothing was ever dispatched."""
+    """Of each key with an open rejection what a retry does.
+
+    ConfigError if nothing was ever dispatched, StateError if a file of `changes` is damaged or gone.
+    """
     known = tracking.subscriptions.get(subscription)
     if known is None:
         raise ConfigError(f"'{subscription}' has delivered nothing yet: `postroad run` begins it")
     refused: dict[str, list[Any]] = {}
     for row in tracking.rejections.refused(subscription):
         refused.setdefault(row["key"], []).append(row)
-    found = newest_of(dataset, key_table(dataset.entity, list(refused))) if refused else {}
+    try:
+        found = newest_of(dataset, key_table(dataset.entity, list(refused))) if refused else {}
+    except (pa.ArrowException, OSError) as error:
+        told = str(error).partition("\n")[0]
+        raise StateError(f"a file of {dataset.name} cannot be read ({told}): put it back from a backup") from error
     return [
         Resend(
             key,

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from postroad.engine.bench import Bench
 from postroad.engine.cleaning import Cleaned, Cleaner
+from postroad.errors import StateError
 from postroad.lake import Dataset
 from postroad.lake.slices import Slice, SliceReader
 from postroad.project import Delivery
@@ -95,11 +96,16 @@ class Route:
         return Facts(identifier, self.origin, self.delivery.dataset, held.batch, held.batches, at)
 
     def rows(self, dataset: Dataset, slices: Json) -> pa.RecordBatch:
-        """The records of a claim check: business columns, `_op`, `_changed_at` and `_version`."""
+        """The records of a claim check: business columns, `_op`, `_changed_at` and `_version`.
+
+        StateError if they have more than the 2 GiB of text that a column of one batch can hold.
+        """
         found = self.reader.read(dataset, from_json(slices))
         names = [*dataset.entity.schema.names, OP.name, CHANGED_AT.name, VERSION.name]
         rows = found.select(names).combine_chunks()
         batches = rows.to_batches()
+        if len(batches) > 1:
+            raise StateError("a message has more than 2 GiB of text: name another target, with fewer most_records")
         return batches[0] if batches else pa.RecordBatch.from_pylist([], rows.schema)
 
 
