@@ -27,14 +27,14 @@ class SortedFile:
     """One Parquet file being written; rows come in ascending key order."""
 
     def __init__(
-        self, disk: Disk, name: str, schema: pa.Schema, key: Key, point: Point, group: int = ROW_GROUP
+        self, disk: Disk, name: str, schema: pa.Schema, key: Key, point: Point, group: int | None = None
     ) -> None:
         self._disk = disk
         self.name = name
         self._schema = schema
         self._key = key
         self._point = point
-        self._group = group
+        self._group = group or ROW_GROUP
         self._file = disk.create(name)
         self._writer = pq.ParquetWriter(self._file, schema, **_options(schema, key))
         self._waiting: list[pa.Table] = []
@@ -73,11 +73,11 @@ class SortedFile:
         pa.default_memory_pool().release_unused()
 
 
-def is_group(tables: Sequence[pa.Table], most: int = ROW_GROUP) -> bool:
+def is_group(tables: Sequence[pa.Table], most: int | None = None) -> bool:
     """Whether rows that wait are enough for a row group; more of them would only cost memory."""
     rows = sum(table.num_rows for table in tables)
     size = sum(int(table.nbytes) for table in tables)  # of a slice its own bytes, not those of all that it is cut from
-    return rows >= most or size >= GROUP_BYTES
+    return rows >= (most or ROW_GROUP) or size >= GROUP_BYTES
 
 
 def _options(schema: pa.Schema, key: Key) -> dict[str, Any]:
