@@ -26,14 +26,19 @@ BUSINESS = pa.schema(
         pa.field("assignmentDate", pa.date32()),
         pa.field("modifiedAt", pa.timestamp("us", "UTC")),
         pa.field("workingHours", pa.decimal128(38, 9)),
+        pa.field("lines", pa.list_(pa.struct([("item", pa.string()), ("quantity", pa.decimal128(38, 9))]))),
         pa.field("_ambiguous", pa.map_(pa.string(), pa.string())),
         pa.field("_changed_at", pa.timestamp("us", "UTC")),
         pa.field("_version", pa.int64()),
         pa.field("_run", pa.string()),
     ]
 )
-CHANGES = BUSINESS.insert(7, pa.field("_op", pa.string()))
+CHANGES = BUSINESS.insert(8, pa.field("_op", pa.string()))
 T0 = datetime(2024, 7, 11, 21, 17, 9, 123_456, UTC)
+
+
+def line(item: str, number: int) -> dict[str, object]:
+    return {"item": item, "quantity": None if number == 2 else Decimal(number) / 8}
 
 
 def rows(keys: range, version: int, op: str = "upsert") -> pa.Table:
@@ -47,6 +52,7 @@ def rows(keys: range, version: int, op: str = "upsert") -> pa.Table:
                 "assignmentDate": None if key % 11 == 0 else date(1969, 12, 1) + timedelta(days=key),
                 "modifiedAt": far[key % 2] if key < 2 else T0 + timedelta(microseconds=key * 1_000_003),
                 "workingHours": None if key % 7 == 0 else Decimal(key - 500) / 8 + Decimal("0.000000001"),
+                "lines": None if key % 9 == 0 else [line(f"{key}-{number}", number) for number in range(key % 4)],
                 "_ambiguous": {"modifiedAt": "2024-10-27T02:30:00", "a": "b"} if key % 13 == 0 else None,
                 "_op": op,
                 "_changed_at": None if key % 2 else T0,
